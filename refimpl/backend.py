@@ -1,0 +1,175 @@
+"""Which array library is in use, and the few functions that the Array API standard lacks.
+
+Every routine of the core starts with ``xp = namespace(...)`` and from there on makes plain calls of the
+Array API standard. NumPy arrays get the `numpy` module itself, so they pay nothing for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.special
+
+Array: TypeAlias = Any
+"""An array of one of the supported libraries (the standard has no nominal type)."""
+
+Namespace: TypeAlias = Any
+"""A module that implements the Array API standard."""
+
+SUPPORTED = "NumPy, CuPy, PyTorch or array-api-strict"
+
+
+def _kind(array: Array) -> str:
+    if type(array) in (np.ndarray, np.memmap):
+        return "numpy"
+    library = type(array).__module__.partition(".")[0]
+    if library in ("torch", "cupy", "array_api_strict") and hasattr(array, "dtype"):
+        return library
+    raise TypeError(f"arrays must come from {SUPPORTED}, got {type(array).__module__}.{type(array).__qualname__}")
+
+
+def namespace(*arrays: Array) -> Namespace:
+    """Array API namespace shared by all `arrays`.
+
+    Raises
+    ------
+    TypeError
+        An array of an unsupported library (or a list, a masked array, a matrix), or arrays of different kinds.
+    ImportError
+        PyTorch or CuPy arrays without array-api-compat; the message names the package.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> namespace(np.zeros(3)).__name__
+    'numpy'
+    """
+    kinds = sorted({_kind(array) for array in arrays})
+    if len(kinds) != 1:
+        raise TypeError(f"arrays of one library are needed, got a mixture: {', '.join(kinds)}")
+    if kinds == ["numpy"]:
+        return np
+    if kinds == ["array_api_strict"]:
+        return arrays[0].__array_namespace__()
+    try:
+        compat = importlib.import_module("array_api_compat")
+    except ImportError as error:
+        raise ImportError(f"{kinds[0]} arrays need the package array-api-compat") from error
+    return compat.array_namespace(*arrays)
+
+
+def is_numpy(xp: Namespace) -> bool:
+    """Whether `xp` is NumPy itself."""
+    return xp is np
+
+
+def float_dtype(xp: Namespace, **arrays: Array) -> Any:
+    """Floating dtype in which to compute: integers count as float64, mixed floats promote.
+
+    Parameters
+    ----------
+    **arrays
+        Arrays by argument name; the name appears in the error.
+
+    Raises
+    ------
+    TypeError
+        Complex, boolean, or a floating type other than float32 and float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float_dtype(np, X=np.zeros(2, np.float32), y=np.zeros(2, int))
+    dtype('float64')
+    """
+    double = False
+    for name, array in arrays.items():
+        if xp.isdtype(array.dtype, "integral") or array.dtype == xp.float64:
+            double = True
+        elif array.dtype != xp.float32:
+            raise TypeError(f"{name} must hold float64, float32 or integers, got dtype {array.dtype}")
+    return xp.zeros(0, dtype=xp.float64 if double else xp.float32).dtype
+
+
+def device(array: Array) -> Any:
+    """Device of `array`, in the form its library takes as the `device` argument."""
+    return array.device
+
+
+def to_host(array: Array) -> np.ndarray[Any, np.dtype[Any]]:
+    """`array` as a NumPy array; a copy where the library demands one."""
+    if type(array) in (np.ndarray, np.memmap):
+        return np.asarray(array)
+    if hasattr(array, "detach"):
+        array = array.detach().cpu()
+    elif hasattr(array, "get"):
+        array = array.get()
+    return np.asarray(array) if not hasattr(array, "__dlpack__") else np.from_dlpack(array)
+
+
+def from_host(xp: Namespace, values: Any, like: Array, dtype: Any = None) -> Array:
+    """Host data `values` as an array of the kind, on the device and (unless given) of the dtype of `like`."""
+    return xp.asarray(values, dtype=like.dtype if dtype is None else dtype, device=device(like))
+
+
+def special(name: str, z: Array) -> Array:
+    """Elementwise special function `name` of `scipy.special` (erf, erfc, …) on any backend.
+
+    PyTorch's and CuPy's own are used where they exist; else the values take the way through the host.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> special("erf", np.asarray([0.0, 1.0])).round(6).tolist()
+    [0.0, 0.842701]
+    """
+    kind = _kind(z)
+    if kind == "numpy":
+        return getattr(scipy.special, name)(z)
+    own = {"torch": "torch.special", "cupy": "cupyx.scipy.special"}.get(kind)
+    function = getattr(importlib.import_module(own), name, None) if own else None
+    if function is not None:
+        return function(z)
+    return from_host(namespace(z), getattr(scipy.special, name)(to_host(z)), like=z)
+
+
+def cumulative_sum(xp: Namespace, values: Array) -> Array:
+    """Cumulative sum along the last axis (NumPy 2.0 has it under its old name only)."""
+    return xp.cumulative_sum(values, axis=-1) if hasattr(xp, "cumulative_sum") else xp.cumsum(values, axis=-1)
+
+
+def slices(length: int, chunk: int) -> Iterator[slice]:
+    """Slices of at most `chunk` that cover range(length); the standard allows no stop beyond the end.
+
+    Examples
+    --------
+    >>> list(slices(5, 2))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    for start in range(0, length, chunk):
+        yield slice(start, min(start + chunk, length))
+
+
+def check_inputs(xp: Namespace, **arrays: Array) -> Array:
+    """The one array given by name, as floats, if it is a finite matrix (N, d) with d ≥ 1.
+
+    Raises
+    ------
+    ValueError
+        Another shape (a vector is told how to become one row), NaN or infinity.
+    TypeError
+        Complex or other dtypes that are not real numbers.
+    """
+    ((name, array),) = arrays.items()
+    dtype = float_dtype(xp, **arrays)
+    if array.ndim == 1:
+        raise ValueError(f"{name} must have shape (N, d), got {tuple(array.shape)}: for one input pass {name}[None]")
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ValueError(f"{name} must have shape (N, d) with d ≥ 1, got {tuple(array.shape)}")
+    array = xp.astype(array, dtype, copy=False)
+    if not bool(xp.all(xp.isfinite(array))):
+        raise ValueError(f"{name} must be finite")
+    return array

@@ -1,0 +1,158 @@
+"""The forward ODE (1) under a scheme: h_i = h_0 + Σ_j a_ij W φ(h_j)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from refimpl.backend import Array, Namespace, from_host
+from refimpl.errors import BlowUpError
+from refimpl.finite.system import System
+from refimpl.scheme import Host, Scheme
+
+MAX_SWEEPS = 100
+"""Fixed-point sweeps per step before a step counts as too long."""
+
+
+class StageDivergenceError(ArithmeticError):
+    """The stage equations of a step were not solved: the step is too long, or the solution escapes.
+
+    Carries the start of the step, `time`, and the state there, `state`, of shape (n, N).
+    """
+
+    def __init__(self, time: float, state: Array) -> None:
+        super().__init__(f"the stage equations of the step from t = {time:.6g} did not converge")
+        self.time = time
+        self.state = state
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """Forward solution under a scheme of m nodes in all.
+
+    Parameters
+    ----------
+    phi, dphi : array, shape (m, n, N)
+        φ(h_j) and φ'(h_j) at the nodes.
+    boundary : array, shape (steps + 1, n, N)
+        h at the ends of the steps, h_0 first and h_T last.
+    """
+
+    phi: Array
+    dphi: Array
+    boundary: Array
+
+    @property
+    def terminal(self) -> Array:
+        """h_T, shape (n, N)."""
+        return self.boundary[-1, ...]
+
+
+def forward(system: System, scheme: Scheme) -> Flow:
+    """Solve (1) under `scheme`.
+
+    Raises
+    ------
+    StageDivergenceError
+        The stage equations of some step have no solution within reach of fixed-point sweeps.
+    BlowUpError
+        h overflows, as it can for a ResNet with a φ that grows faster than linearly.
+    """
+    xp, h = system.xp, system.h0
+    m, shape = scheme.b.size, tuple(system.h0.shape)
+    phi = xp.empty((scheme.size, *shape), dtype=h.dtype, device=h.device)
+    dphi, boundary = xp.empty_like(phi), xp.empty((scheme.steps + 1, *shape), dtype=h.dtype, device=h.device)
+    boundary[0, ...] = h
+    for k in range(scheme.steps):
+        stages, rates = step_forward(system, scheme, k, h)
+        inside = slice(k * m, (k + 1) * m)
+        phi[inside, ...], dphi[inside, ...] = system.activation.value_and_slope(stages)
+        h = h + combine(xp, scheme.b * scheme.step, rates)
+        boundary[k + 1, ...] = h
+    if not _all_finite(xp, h):
+        reached = next(k for k in range(scheme.steps) if not _all_finite(xp, boundary[k + 1, ...])) * scheme.step
+        raise BlowUpError(f"h overflows after t = {reached:.9g}, before T = {scheme.horizon:g}", time=reached)
+    return Flow(phi, dphi, boundary)
+
+
+def terminal_state(system: System, scheme: Scheme) -> Array:
+    """h_T alone, shape (n, N); keeps nothing of the way there."""
+    h = system.h0
+    for k in range(scheme.steps):
+        _, rates = step_forward(system, scheme, k, h)
+        h = h + combine(system.xp, scheme.b * scheme.step, rates)
+    return h if _all_finite(system.xp, h) else forward(system, scheme).terminal
+
+
+def combine(xp: Namespace, coefficients: Host, stages: Array) -> Array:
+    """Σ_j coefficients_ij stages_j over the first axis of `stages`, of shape (m, n, N)."""
+    return xp.tensordot(from_host(xp, coefficients, stages), stages, axes=1)
+
+
+def step_forward(system: System, scheme: Scheme, k: int, start: Array) -> tuple[Array, Array]:
+    """Stages h_i and rates W φ(h_i) of step `k` from `start`, both (m, n, N)."""
+    xp, W = system.xp, system.weights(k)
+    solution = solve_stages(
+        xp, scheme.A * scheme.step, start, lambda stages: xp.matmul(W, system.activation.phi(stages))
+    )
+    if solution is None:
+        raise StageDivergenceError(k * scheme.step, start)
+    return solution
+
+
+def solve_stages(
+    xp: Namespace, tableau: Host, start: Array, rate: Callable[[Array], Array]
+) -> tuple[Array, Array] | None:
+    """Solve h_i = start + Σ_j tableau_ij rate(h)_j by fixed-point sweeps, to rounding.
+
+    Parameters
+    ----------
+    tableau : ndarray, shape (m, m)
+    start : array, shape (n, N)
+    rate : callable
+        Maps stages (m, n, N) to rates (m, n, N).
+
+    Returns
+    -------
+    (stages, rates) : arrays of shape (m, n, N), or None
+        None if the sweeps do not converge. Under Euler, whose tableau is zero, there is nothing to solve.
+
+    Notes
+    -----
+    A sweep's change is measured for the worst sample, relative to that sample's own norm, so that a row of the
+    batch never depends on its neighbours. The sweeps stop when the change is a few units of rounding, or when it
+    no longer falls and is within the rounding that products of length n leave behind.
+    """
+    stages = xp.broadcast_to(start, (tableau.shape[0], *start.shape))
+    rates = rate(stages)
+    if not tableau.any():
+        return stages, rates
+    eps = float(xp.finfo(start.dtype).eps)
+    noise = 8 * eps * math.sqrt(start.shape[0])
+    changes: list[float] = []
+    while len(changes) < MAX_SWEEPS:
+        update = start + combine(xp, tableau, rates)
+        changes.append(relative_distance(xp, update, stages))
+        stages, rates = update, rate(update)
+        if changes[-1] <= 2 * eps:
+            return stages, rates
+        if len(changes) > 1 and changes[-2] / 2 < changes[-1] <= noise:
+            return stages, rates
+        if not math.isfinite(changes[-1]) or (len(changes) > 12 and changes[-1] >= changes[-7]):
+            break
+    return None
+
+
+def relative_distance(xp: Namespace, new: Array, old: Array) -> float:
+    """max over leading axes and samples of ‖new − old‖ / ‖new‖, with norms over the neurons (axis −2)."""
+    if 0 in new.shape:
+        return 0.0
+    size = xp.linalg.vector_norm(new, axis=-2)
+    change = xp.linalg.vector_norm(new - old, axis=-2)
+    ratio = xp.where(change == 0, xp.zeros_like(change), change / xp.where(size == 0, xp.ones_like(size), size))
+    return float(xp.max(ratio))
+
+
+def _all_finite(xp: Namespace, h: Array) -> bool:
+    return bool(xp.all(xp.isfinite(h)))

@@ -1,0 +1,184 @@
+"""The ODEs (1) and (3) through `scipy.integrate.solve_ivp`: optimise, then discretise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from numpy.polynomial import legendre
+from scipy.integrate import solve_ivp
+
+from refimpl.errors import AccuracyError, BlowUpError
+from refimpl.finite.refine import ESCAPED
+from refimpl.finite.system import Sweep, System
+from refimpl.scheme import Host
+
+QUADRATURE = {"RK23": 3, "RK45": 4, "DOP853": 6, "Radau": 4, "BDF": 4, "LSODA": 8}
+"""Method → Gauss nodes per accepted step for (4): their degree exceeds that of the dense output's product."""
+
+IMPLICIT = ("Radau", "BDF", "LSODA")
+
+LARGEST_JACOBIAN = 1 << 24
+"""Largest number N n² of entries in the block-diagonal Jacobian of an implicit method."""
+
+SMALLEST_RTOL = 100 * float(np.finfo(float).eps)
+"""Below this `solve_ivp` silently works with a larger rtol."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Method and tolerances of `solve_ivp`."""
+
+    method: str
+    rtol: float
+    atol: float
+
+
+def ivp_terminal(system: System, tolerance: Tolerance) -> Host:
+    """h_T, shape (n, N)."""
+    terminal = _solve_forward(system, tolerance, dense=False).y[:, -1]
+    return _neurons_first(terminal[:, None], system)[0]
+
+
+def ivp_trajectory(system: System, tolerance: Tolerance, times: Host) -> tuple[Host, Host]:
+    """h_t and λ_t at `times` from the dense outputs, each of shape (len(times), n, N)."""
+    forward, backward = _solve_both(system, tolerance)
+    return _neurons_first(forward.sol(times), system), _neurons_first(backward.sol(times), system)
+
+
+def ivp_sweep(system: System, tolerance: Tolerance) -> Sweep:
+    """Forward and adjoint solution at Gauss nodes inside every accepted step of *both* solves.
+
+    The dense outputs are smooth only inside a step, so the quadrature of (4) breaks where either of them does.
+    """
+    forward, backward = _solve_both(system, tolerance)
+    breaks = np.unique(np.concatenate([forward.t, backward.t]))
+    x, w = legendre.leggauss(QUADRATURE[tolerance.method])
+    half = np.diff(breaks)[:, None] / 2
+    times = (breaks[:-1, None] + half * (1 + x)).ravel()
+    terminal = _neurons_first(forward.y[:, -1:], system)[0]
+    return Sweep(
+        weights=(half * w).ravel(),
+        phi=system.activation.phi(_neurons_first(forward.sol(times), system)),
+        adjoint=_neurons_first(backward.sol(times), system),
+        terminal=terminal,
+        terminal_phi=system.activation.phi(terminal),
+        initial_adjoint=_neurons_first(backward.y[:, -1:], system)[0],
+    )
+
+
+def _neurons_first(flat: Host, system: System) -> Host:
+    """(N n, k) as scipy holds it, one sample after the other → (k, n, N)."""
+    n, N = system.h0.shape
+    return np.ascontiguousarray(flat.reshape(N, n, -1).transpose(2, 1, 0))
+
+
+def _solve_forward(system: System, tolerance: Tolerance, *, dense: bool) -> Any:
+    activation, W = system.activation, system.W.astype(float)
+    n, N = system.h0.shape
+
+    def rate(_t: float, flat: Host) -> Host:
+        return (activation.phi(flat.reshape(N, n)) @ W.T).ravel()
+
+    def blocks(_t: float, flat: Host) -> Host:
+        """∂ḣ/∂h = W diag φ'(h), sample by sample."""
+        return W * activation.dphi(flat.reshape(N, n))[:, None, :]
+
+    return _integrate(system, tolerance, rate, blocks, system.h0.T.astype(float).ravel(), (0.0, system.horizon), dense)
+
+
+def _solve_both(system: System, tolerance: Tolerance) -> tuple[Any, Any]:
+    """Forward solution, then the adjoint one along its dense output."""
+    activation, W = system.activation, system.W.astype(float)
+    n, N = system.h0.shape
+    forward = _solve_forward(system, tolerance, dense=True)
+
+    def slope(t: float) -> Host:
+        return activation.dphi(forward.sol(t).reshape(N, n))
+
+    def rate(t: float, flat: Host) -> Host:
+        return (-slope(t) * (flat.reshape(N, n) @ W)).ravel()
+
+    def blocks(t: float, _flat: Host) -> Host:
+        """∂λ̇/∂λ = −diag φ'(h) Wᵀ, sample by sample."""
+        return -slope(t)[:, :, None] * W.T
+
+    terminal_slope = activation.dphi(forward.y[:, -1].reshape(N, n))
+    terminal = (terminal_slope * system.v.astype(float)).ravel()
+    return forward, _integrate(system, tolerance, rate, blocks, terminal, (system.horizon, 0.0), True)
+
+
+def _integrate(
+    system: System,
+    tolerance: Tolerance,
+    rate: Callable[[float, Host], Host],
+    blocks: Callable[[float, Host], Host],
+    start: Host,
+    span: tuple[float, float],
+    dense: bool,
+) -> Any:
+    """`solve_ivp` with the step control looking at the worst sample.
+
+    Its error norm is the root mean square over the whole flattened batch: a norm ≤ 1 over N samples allows √N in one
+    of them. With the tolerances divided by √N every single sample meets them.
+    """
+    n, N = system.h0.shape
+    rtol = tolerance.rtol / math.sqrt(N)
+    if rtol < SMALLEST_RTOL:
+        raise AccuracyError(
+            f"rtol={tolerance.rtol:.3g} for every one of N={N} samples means {rtol:.3g} for the batch; scipy can do "
+            f"{SMALLEST_RTOL:.3g}: pass fewer rows at a time, or use Gauss",
+            reached=SMALLEST_RTOL * math.sqrt(N),
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        solution = solve_ivp(
+            rate,
+            span,
+            start,
+            method=tolerance.method,
+            rtol=rtol,
+            atol=tolerance.atol / math.sqrt(N),
+            dense_output=dense,
+            **_jacobian_options(tolerance.method, blocks, n, N),
+        )
+    if solution.status == 0 and np.isfinite(solution.y[:, -1]).all():
+        return solution
+    growth = np.nanmax(np.abs(solution.y[:, -1])) / (1 + np.max(np.abs(start)))
+    time = float(solution.t[-1])
+    if not math.isfinite(system.activation.lipschitz) and not growth < math.sqrt(ESCAPED):
+        raise BlowUpError(f"h(t) escapes to infinity near t = {time:.9g}, before T = {system.horizon:g}", time=time)
+    raise AccuracyError(f"{tolerance.method} stopped at t = {time:.6g}: {solution.message}")
+
+
+def _jacobian_options(method: str, blocks: Callable[[float, Host], Host], n: int, N: int) -> dict[str, Any]:
+    """The analytic Jacobian for an implicit method, one dense n × n block a sample."""
+    if method not in IMPLICIT:
+        return {}
+    if N * n * n > LARGEST_JACOBIAN:
+        raise ValueError(
+            f"{method} factorises one n × n Jacobian block a sample and is meant for N n² ≤ {LARGEST_JACOBIAN} "
+            f"(n = 128, N = 1024, say), got n = {n}, N = {N}: use DOP853, or fewer rows at a time"
+        )
+    if method == "LSODA":
+        return {"jac": lambda t, y: _banded(blocks(t, y)), "lband": n - 1, "uband": n - 1}
+    rows = (np.arange(N)[:, None, None] * n + np.arange(n)[None, None, :]) * np.ones((1, n, 1), dtype=int)
+    indices, indptr = rows.ravel(), np.arange(0, N * n * n + 1, n)
+
+    def jacobian(t: float, y: Host) -> Any:
+        columns_first = blocks(t, y).transpose(0, 2, 1).ravel()
+        return scipy.sparse.csc_matrix((columns_first, indices, indptr), shape=(N * n, N * n))
+
+    return {"jac": jacobian}
+
+
+def _banded(blocks: Host) -> Host:
+    """Block-diagonal matrix in LSODA's packed form: entry (i, j) at [i − j + n − 1, j]."""
+    N, n, _ = blocks.shape
+    i, j = np.indices((n, n))
+    packed = np.zeros((2 * n - 1, N, n))
+    packed[(i - j + n - 1)[None], np.arange(N)[:, None, None], j[None]] = blocks
+    return packed.reshape(2 * n - 1, N * n)

@@ -1,0 +1,156 @@
+"""How fine must a Gauss scheme be? Refine until two schemes agree; the one place where this is decided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from refimpl.errors import AccuracyError, BlowUpError
+from refimpl.finite.forward import StageDivergenceError, combine, step_forward
+from refimpl.finite.system import System
+from refimpl.scheme import Scheme, gauss
+
+NODES = (8, 12, 16, 24)
+"""Nodes a step that are tried, in this order, when neither they nor the steps are given."""
+
+STEPS = (1, 2, 4, 8, 16, 32, 64)
+"""Steps that are tried, in this order, when they are not given."""
+
+ESCAPED = 1e8
+"""Growth of ‖h‖ at which a solution that is not bounded a priori counts as escaping to infinity."""
+
+Solution = TypeVar("Solution")
+
+
+def refine(
+    system: System,
+    nodes: int | None,
+    steps: int | None,
+    rtol: float,
+    solve: Callable[[Scheme], Solution],
+    distance: Callable[[Solution, Solution], float],
+) -> Solution:
+    """Solution on the first Gauss scheme that agrees within `rtol` with the scheme before it.
+
+    Parameters
+    ----------
+    nodes, steps : int or None
+        None: chosen here. With both given there is nothing to choose and the scheme is used as it is.
+    solve : callable
+        Scheme → solution.
+    distance : callable
+        Relative distance of a coarse and a fine solution.
+
+    Raises
+    ------
+    AccuracyError
+        No two schemes agree; carries the smallest distance seen.
+    BlowUpError
+        The solution escapes to infinity before T.
+    """
+    if nodes is not None and steps is not None:
+        return _solve_as_given(system, gauss(nodes, steps, system.horizon), solve)
+    candidates = _candidates(nodes, steps, system.horizon)
+    coarse, history = None, History(candidates[-1].size, smooth=bool(system.activation.analytic))
+    for scheme in candidates:
+        try:
+            fine = solve(scheme)
+        except StageDivergenceError as failure:
+            _raise_if_escaping(system, failure)
+            coarse = None
+            continue
+        if coarse is not None:
+            history.distances.append((scheme.size, distance(coarse, fine)))
+            if history.reaches(rtol):
+                return fine
+            if history.is_hopeless(rtol):
+                break
+        coarse = fine
+    advice = "" if system.activation.analytic else f": {system.activation.name} is not analytic, use SolveIVP"
+    raise AccuracyError(
+        f"rtol={rtol:.3g} was asked for, but successive Gauss schemes differ by {history.best:.3g}{advice}",
+        reached=history.best,
+    )
+
+
+@dataclass
+class History:
+    """Distances of successive schemes, and what they promise.
+
+    Parameters
+    ----------
+    largest : int
+        Nodes of the finest scheme that would be tried.
+    smooth : bool
+        Whether φ is analytic. If not, convergence is algebraic and irregular: then two small distances in a row are
+        asked for, one alone may be luck, and what the observed order cannot reach is not tried.
+    distances : list of (int, float)
+        Nodes of the finer scheme, and its distance from the coarser one.
+    """
+
+    largest: int
+    smooth: bool
+    distances: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def best(self) -> float:
+        """Smallest distance so far."""
+        return min((distance for _, distance in self.distances), default=math.inf)
+
+    def reaches(self, rtol: float) -> bool:
+        """Whether the last scheme counts as accurate to `rtol`."""
+        asked = 1 if self.smooth else 2
+        return len(self.distances) >= asked and all(distance <= rtol for _, distance in self.distances[-asked:])
+
+    def is_hopeless(self, rtol: float) -> bool:
+        """Whether the observed algebraic order does not lead to `rtol`, with a factor 100 to spare."""
+        if self.smooth or len(self.distances) < 3:
+            return False
+        (first, start), (last, end) = self.distances[0], self.distances[-1]
+        order = max(1.0, math.log(start / end) / math.log(last / first)) if 0 < end < start else 1.0
+        return end * (last / self.largest) ** order > 100 * rtol
+
+
+def _candidates(nodes: int | None, steps: int | None, horizon: float) -> list[Scheme]:
+    """Schemes from coarse to fine."""
+    if steps is not None:
+        return [gauss(m, steps, horizon) for m in (*NODES, 32, 48)]
+    if nodes is not None:
+        return [gauss(nodes, count, horizon) for count in STEPS]
+    longer = [gauss(m, count, horizon) for count in STEPS[1:] for m in NODES[-2:]]
+    return [gauss(m, 1, horizon) for m in NODES] + longer
+
+
+def _solve_as_given(system: System, scheme: Scheme, solve: Callable[[Scheme], Solution]) -> Solution:
+    try:
+        return solve(scheme)
+    except StageDivergenceError as failure:
+        _raise_if_escaping(system, failure)
+        raise AccuracyError(f"{failure}: the step of length {scheme.step:.3g} is too long, use more steps") from failure
+
+
+def _raise_if_escaping(system: System, failure: StageDivergenceError) -> None:
+    """Follow a solution whose step failed with ever shorter steps; raise `BlowUpError` if it escapes before T.
+
+    Only a φ without a Lipschitz constant can escape (Gronwall), so for the others there is nothing to follow.
+    """
+    if math.isfinite(system.activation.lipschitz):
+        return
+    xp, time, h = system.xp, failure.time, failure.state
+    start = 1.0 + float(xp.max(xp.abs(h)))
+    step = system.horizon - time
+    while time < system.horizon:
+        step = min(step, system.horizon - time)
+        scheme = gauss(4, 1, step)
+        try:
+            _, rates = step_forward(system, scheme, 0, h)
+        except StageDivergenceError:
+            step /= 2
+            if step < 1e-14 * system.horizon:
+                raise AccuracyError(f"no step from t = {time:.6g} is short enough to be solved") from failure
+            continue
+        h, time, step = h + combine(xp, scheme.b * step, rates), time + step, 1.5 * step
+        if float(xp.max(xp.abs(h))) > ESCAPED * start:
+            raise BlowUpError(f"h(t) escapes to infinity near t = {time:.9g}, before T = {system.horizon:g}", time=time)

@@ -1,0 +1,76 @@
+"""The system (1)–(3) as the solvers see it: scaled weights, initial states, rates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from refimpl.activations import Activation
+from refimpl.backend import Array, Namespace
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """Forward and adjoint equations of one network on one batch.
+
+    Parameters
+    ----------
+    xp : namespace
+        Array library of all arrays here.
+    activation : Activation
+    horizon : float
+        T.
+    W : array, shape (n, n) or (L, n, n)
+        Scaled weights σ_w W / √n; with three axes, one matrix a layer (Euler only).
+    v : array, shape (n,)
+        Scaled output weights σ_v v / √n.
+    h0 : array, shape (n, N)
+        Initial states σ_u U xᵀ.
+    """
+
+    xp: Namespace
+    activation: Activation
+    horizon: float
+    W: Array
+    v: Array
+    h0: Array
+
+    @property
+    def layered(self) -> bool:
+        """Whether every layer has a W of its own."""
+        return bool(self.W.ndim == 3)
+
+    def weights(self, step: int) -> Array:
+        """Scaled W in force during time step `step`, shape (n, n)."""
+        return self.W[step, ...] if self.layered else self.W
+
+    def terminal_adjoint(self, dphi: Array) -> Array:
+        """λ_T = φ'(h_T) ⊙ (σ_v/√n) v, from φ'(h_T) of shape (n, N)."""
+        return dphi * self.v[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """Forward and adjoint solution at the nodes of a quadrature on [0, T]: all that ∇f and K_θ need.
+
+    Parameters
+    ----------
+    weights : array, shape (m,)
+        Quadrature weights b_j.
+    phi : array, shape (m, n, N)
+        φ(h_j).
+    adjoint : array, shape (m, n, N)
+        λ_j.
+    terminal : array, shape (n, N)
+        h_T.
+    terminal_phi : array, shape (n, N)
+        φ(h_T).
+    initial_adjoint : array, shape (n, N)
+        λ_0.
+    """
+
+    weights: Array
+    phi: Array
+    adjoint: Array
+    terminal: Array
+    terminal_phi: Array
+    initial_adjoint: Array

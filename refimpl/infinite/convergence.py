@@ -1,0 +1,159 @@
+"""From a solver to numbers one can trust: which scheme, how fine, and what if there is no solution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from refimpl.backend import Array, Namespace, from_host, to_host
+from refimpl.errors import AccuracyError, BlowUpError
+from refimpl.infinite.covariance import CovarianceDivergenceError, variances
+from refimpl.infinite.inputs import Pairs
+from refimpl.infinite.pairs import Kernels, kernels, solution
+from refimpl.infinite.split import SplitSolution, solve_split
+from refimpl.scheme import Scheme, gauss
+from refimpl.solvers import Euler, Gauss
+
+if TYPE_CHECKING:
+    from refimpl.network import NeuralODE
+
+NODES = (8, 12, 16, 24, 32, 48, 64)
+"""Gauss nodes on [0, T] that are tried, in this order."""
+
+STEPS = (1, 2, 4, 8)
+"""Steps that are tried, in this order, when the nodes are given."""
+
+FIELD_NODES = 32
+"""Gauss nodes in time at which a solution on the split square is reported."""
+
+SMALLEST_RTOL = 4e-15
+"""Below the rounding of the equations themselves."""
+
+
+@dataclass(frozen=True)
+class LimitProblem:
+    """A network, and how its limit is to be solved.
+
+    Parameters
+    ----------
+    net : NeuralODE
+    solver : Gauss or Euler
+    """
+
+    net: NeuralODE
+    solver: Gauss | Euler
+
+    @property
+    def splits(self) -> bool:
+        """Whether [0, T]² is split along its diagonal: in the continuum, for kinked φ."""
+        return bool(self.net.phi.kinks) and isinstance(self.solver, Gauss)
+
+    def kernels(self, xp: Namespace, pairs: Pairs) -> tuple[Array, Array]:
+        """K_∞ and NNGP of `pairs`, each of shape (B,), with an error below rtol √(K(x,x) K(x̄,x̄)).
+
+        Raises
+        ------
+        AccuracyError
+            The accuracy is not reached.
+        BlowUpError
+            The variance escapes to infinity before T.
+        """
+        if self.splits:
+            found = self._split(xp, pairs)
+            return from_host(xp, found.kernel, pairs.cosine), from_host(xp, found.nngp, pairs.cosine)
+        _, unsplit = self._resolved(xp, pairs)
+        return unsplit.ntk, unsplit.nngp
+
+    def fields(self, xp: Namespace, pair: Pairs) -> tuple[Array, Array, Array, Array, Array]:
+        """t (M,), S (M, M), Σ (M, M), the times of P (M,), and P (M, M) of a single pair."""
+        if self.splits:
+            t = gauss(FIELD_NODES, 1, self.net.horizon).nodes
+            host = (t, *(field[0] for field in self._split(xp, pair).at(t)))
+            times, S, Sigma, P = (from_host(xp, values, pair.cosine) for values in host)
+            return times, S, Sigma, times, P
+        scheme, _ = self._resolved(xp, pair)
+        forward, backward = solution(xp, self.net, scheme, pair)
+        times = from_host(xp, scheme.nodes, pair.cosine)
+        shift = scheme.step if isinstance(self.solver, Euler) else 0.0
+        return times, forward.S[0, ...], forward.Sigma[0, ...], times + shift, backward.P[0, ...]
+
+    def _split(self, xp: Namespace, pairs: Pairs) -> SplitSolution:
+        assert isinstance(self.solver, Gauss)
+        net = self.net
+        q11, q12, q22 = (to_host(q) for q in pairs.covariances(xp, net.sigma_u))
+        sigmas = {"sigma_w": net.sigma_w, "sigma_v": net.sigma_v}
+        return solve_split(net.phi, q11, q12, q22, horizon=net.horizon, rtol=self.solver.rtol, **sigmas)
+
+    def _resolved(self, xp: Namespace, pairs: Pairs) -> tuple[Scheme, Kernels]:
+        """A scheme that resolves the pairs, and what it gives."""
+        try:
+            if isinstance(self.solver, Euler):
+                scheme = self.solver.scheme(self.net.horizon)
+                return scheme, kernels(xp, self.net, scheme, pairs)
+            return self._refine(xp, pairs, self.solver)
+        except CovarianceDivergenceError as failure:
+            raise self._escape(float(xp.max(pairs.radii)), failure) from failure
+
+    def _refine(self, xp: Namespace, pairs: Pairs, solver: Gauss) -> tuple[Scheme, Kernels]:
+        """Finer and finer Gauss schemes until two agree."""
+        given = solver.nodes is not None and solver.steps is not None
+        if solver.rtol < SMALLEST_RTOL and not given:
+            raise AccuracyError(f"rtol={solver.rtol:.3g} is below what float64 can give here, {SMALLEST_RTOL:.3g}")
+        coarse, reached = None, math.inf
+        for scheme in _candidates(solver, self.net.horizon):
+            fine = kernels(xp, self.net, scheme, pairs)
+            if given:
+                return scheme, fine
+            if coarse is not None:
+                reached = min(reached, _distance(xp, pairs, coarse, fine))
+                if reached <= solver.rtol:
+                    return scheme, fine
+            coarse = fine
+        raise AccuracyError(
+            f"rtol={solver.rtol:.3g} was asked for, but successive Gauss schemes differ by {reached:.3g}",
+            reached=reached,
+        )
+
+    def _escape(self, radius: float, failure: CovarianceDivergenceError) -> ArithmeticError:
+        """The error to raise: bisect for the time up to which the variance of the largest input exists."""
+        if math.isfinite(self.net.phi.lipschitz):
+            return AccuracyError(f"the equation of S^{{t,s}} was not solved up to T = {self.net.horizon:g}: {failure}")
+        low, high = 0.0, self.net.horizon
+        while high - low > 1e-6 * self.net.horizon:
+            middle = (low + high) / 2
+            scheme = self.solver.scheme(middle) if isinstance(self.solver, Euler) else gauss(NODES[-1], 1, middle)
+            try:
+                variances(np, self.net, scheme, np.asarray([(self.net.sigma_u * radius) ** 2]))
+            except CovarianceDivergenceError:
+                high = middle
+            else:
+                low = middle
+        message = f"the variance of h_t escapes to infinity near t = {low:.6g}, before T = {self.net.horizon:g}"
+        return BlowUpError(message, time=low)
+
+
+def _candidates(solver: Gauss, horizon: float) -> Iterator[Scheme]:
+    """Schemes from coarse to fine."""
+    if solver.nodes is None:
+        yield from (gauss(nodes, solver.steps or 1, horizon) for nodes in NODES)
+    else:
+        yield from (
+            gauss(solver.nodes, steps, horizon) for steps in (STEPS if solver.steps is None else (solver.steps,))
+        )
+
+
+def _distance(xp: Namespace, pairs: Pairs, coarse: Kernels, fine: Kernels) -> float:
+    """Largest change of K_∞ and NNGP relative to √(K(x,x) K(x̄,x̄))."""
+    scale = xp.sqrt(xp.take(fine.diagonal, pairs.first) * xp.take(fine.diagonal, pairs.second))
+    change = xp.abs(fine.ntk - coarse.ntk) + xp.abs(fine.nngp - coarse.nngp)
+    on_diagonal = xp.abs(fine.diagonal - coarse.diagonal)
+    return max(_largest_ratio(xp, change, scale), _largest_ratio(xp, on_diagonal, fine.diagonal))
+
+
+def _largest_ratio(xp: Namespace, change: Array, scale: Array) -> float:
+    ratio = xp.where(change == 0, change, change / xp.where(scale == 0, xp.ones_like(scale), scale))
+    return float(xp.max(ratio))

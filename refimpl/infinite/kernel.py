@@ -1,0 +1,192 @@
+"""The infinitely wide network: K_∞, the NNGP kernel, and the fields behind them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from refimpl.backend import Array, Namespace, check_inputs, float_dtype, namespace, to_host
+from refimpl.infinite.convergence import LimitProblem
+from refimpl.infinite.inputs import Pairs, pairs_of
+from refimpl.infinite.sphere import SphereKernel, interpolate_in_rho, interpolate_in_theta
+from refimpl.scheme import Host
+from refimpl.solvers import Euler, Gauss, Solver
+
+if TYPE_CHECKING:
+    from refimpl.network import NeuralODE
+
+DIRECT_PAIRS = 128
+"""Pairs of inputs of one norm beyond which the curve K_∞(ρ) is cheaper than solving for each pair."""
+
+KINKED_RTOL = 1e-9
+"""Default accuracy for kinked φ in the continuum."""
+
+NTK, NNGP = 0, 1
+
+
+@dataclass(frozen=True, eq=False)
+class Fields:
+    """The fields of one pair (x, x̄) over pairs of times.
+
+    Parameters
+    ----------
+    t : array, shape (M,)
+        Times of S and Σ.
+    S : array, shape (M, M)
+        S^{t,s}, covariance of h_t(x) and h_s(x̄).
+    Sigma : array, shape (M, M)
+        Σ^{t,s} = E[φ(h_t) φ(h̄_s)].
+    t_adjoint : array, shape (M,)
+        Times of P: those of S, except for `Euler`, where P_ij belongs to (t_{i+1}, t_{j+1}).
+    P : array, shape (M, M)
+        lim ⟨λ_t(x), λ_s(x̄)⟩; σ_w² P is the K^{t,s} of the paper's integral form of K_∞.
+    """
+
+    t: Array
+    S: Array
+    Sigma: Array
+    t_adjoint: Array
+    P: Array
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The limit n → ∞ of a Neural ODE, from `NeuralODE.limit`.
+
+    Parameters
+    ----------
+    net : NeuralODE
+    solver : Gauss, Euler or None
+        `Gauss` gives K_∞; `Euler(L)` gives K_∞^L, the limit of the ResNet with shared weights, exactly. None is
+        `Gauss()`, for kinked φ with rtol = 1e-9.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Another solver, or `Euler` with independent layers, whose limit is another one.
+
+    Notes
+    -----
+    The accuracy of `Gauss` is relative to √(K(x,x) K(x̄,x̄)): two schemes agree to it, or `AccuracyError` is raised. For
+    ReLU, leaky ReLU and ELU the square [0, T]² is split along its diagonal, where E[φ'φ'] has a kink. Quadratic φ has
+    no limit beyond its blow-up time: `BlowUpError`. All work is done in double precision; results for inputs in single
+    precision are rounded to it.
+
+    Examples
+    --------
+    >>> import numpy as np, refimpl
+    >>> limit = refimpl.NeuralODE("softplus").limit()
+    >>> X = np.asarray([[1.0, 0.0], [0.3, np.sqrt(1 - 0.09)]])
+    >>> limit.ntk(X).round(12).tolist()
+    [[2.18420474041, 1.492366651159], [1.492366651159, 2.18420474041]]
+    """
+
+    net: NeuralODE
+    solver: Solver | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.solver, Gauss | Euler | None):
+            raise TypeError(f"solver must be Gauss, Euler or None, got {self.solver!r}")
+        if isinstance(self.solver, Euler) and not self.solver.shared:
+            raise ValueError("solver must have shared weights: the limit of Euler(depth, shared=False) is another one")
+
+    def ntk(self, X: Array, X2: Array | None = None) -> Array:
+        """K_∞ between the rows of X (N, d) and of X2 (N2, d; default X), shape (N, N2).
+
+        Exactly symmetric without X2. On inputs of one norm (for positively homogeneous φ: on all) more than a hundred
+        or so pairs are read off the curve `on_sphere`.
+        """
+        return self._gram(X, X2, NTK)
+
+    def nngp(self, X: Array, X2: Array | None = None) -> Array:
+        """Covariance of f(x) and f(x̄) at initialisation, σ_v² Σ^{T,T}, shape (N, N2)."""
+        return self._gram(X, X2, NNGP)
+
+    def fields(self, x: Array, x2: Array) -> Fields:
+        """The fields S, Σ and P of one pair of inputs of shape (d,) each, at the nodes of the scheme."""
+        xp = namespace(x, x2)
+        for name, vector in (("x", x), ("x2", x2)):
+            if vector.ndim != 1:
+                raise ValueError(f"{name} must have shape (d,), got {tuple(vector.shape)}")
+        row, row2, dtype = _check_pair(xp, x[None, :], x2[None, :], "x", "x2")
+        pair, _ = pairs_of(xp, row, row2, directions_only=False)
+        return Fields(*(xp.astype(field, dtype, copy=False) for field in self._problem.fields(xp, pair)))
+
+    def on_sphere(self, radius: float = 1.0) -> SphereKernel:
+        """K_∞ as a function of ρ = x·x̄/(|x| |x̄|) for inputs of norm `radius`, with its error estimate.
+
+        Examples
+        --------
+        >>> import refimpl
+        >>> curve = refimpl.NeuralODE("softplus").limit().on_sphere()
+        >>> round(curve(0.3), 12), curve.error < 1e-11
+        (1.492366651159, True)
+        """
+        if not (isinstance(radius, (int, float, np.integer, np.floating)) and 0 < radius < math.inf):
+            raise ValueError(f"radius must be positive and finite, got {radius!r}")
+        return self._curve(float(radius), NTK)
+
+    @property
+    def _problem(self) -> LimitProblem:
+        if isinstance(self.solver, Gauss | Euler):
+            return LimitProblem(self.net, self.solver)
+        return LimitProblem(self.net, Gauss(rtol=KINKED_RTOL) if self.net.phi.kinks else Gauss())
+
+    def _gram(self, X: Array, X2: Array | None, which: int) -> Array:
+        xp = namespace(*((X,) if X2 is None else (X, X2)))
+        wide, wide2, dtype = _check_pair(xp, X, X if X2 is None else X2, "X", "X2")
+        homogeneous = self.net.phi.homogeneous
+        pairs, scale = pairs_of(xp, wide, None if X2 is None else wide2, directions_only=homogeneous)
+        values = self._evaluate(xp, pairs, which) if len(pairs) else pairs.cosine
+        if X2 is not None:
+            gram = xp.reshape(values, (X.shape[0], X2.shape[0]))
+        else:
+            gram = xp.zeros((X.shape[0], X.shape[0]), dtype=xp.float64, device=X.device)
+            upper = xp.asarray(np.triu(np.ones(tuple(gram.shape), dtype=bool)), device=X.device)
+            gram[upper] = values
+            gram = xp.where(upper, gram, gram.T)
+        return xp.astype(gram * scale, dtype, copy=False)
+
+    def _evaluate(self, xp: Namespace, pairs: Pairs, which: int) -> Array:
+        """Kernel of a list of pairs, from the curve where that is cheaper."""
+        if pairs.radii.shape[0] > 1 or len(pairs) <= DIRECT_PAIRS or float(pairs.radii[0]) == 0:
+            return self._problem.kernels(xp, pairs)[which]
+        radius = float(pairs.radii[0])
+        if not self.net.phi.kinks:
+            return self._curve(radius, which)(pairs.cosine)
+        # The curve is singular at θ = 0, where every Gram matrix has its diagonal: that point is solved for itself.
+        same = pairs.cosine == 1
+        others = to_host(pairs.cosine[~same])
+        first = Pairs(pairs.radii, pairs.first[:1], pairs.second[:1], xp.ones_like(pairs.cosine[:1]))
+        at_one = self._problem.kernels(xp, first)[which]
+        if others.size == 0:
+            return xp.broadcast_to(at_one, tuple(pairs.cosine.shape))
+        curve = self._curve(radius, which, span=(float(others.min()), float(others.max())))
+        return xp.where(same, at_one, curve(xp.clip(pairs.cosine, *curve.domain)))
+
+    def _curve(self, radius: float, which: int, span: tuple[float, float] = (-1.0, 1.0)) -> SphereKernel:
+        """K(ρ) for ρ in `span` at least."""
+        problem = self._problem
+
+        def evaluate(cosine: Host) -> Host:
+            index = np.zeros(cosine.shape, dtype=int)
+            return np.asarray(problem.kernels(np, Pairs(np.asarray([radius]), index, index, cosine))[which])
+
+        rtol = problem.solver.rtol if isinstance(problem.solver, Gauss) else Gauss().rtol
+        if self.net.phi.kinks:
+            return interpolate_in_theta(evaluate, radius, rtol, span)
+        return interpolate_in_rho(evaluate, radius, rtol)
+
+
+def _check_pair(xp: Namespace, X: Array, X2: Array, name: str, name2: str) -> tuple[Array, Array, object]:
+    """Both inputs, checked and in double precision, and the dtype of the result."""
+    dtype = float_dtype(xp, **{name: X, name2: X2})
+    checked, checked2 = check_inputs(xp, **{name: X}), check_inputs(xp, **{name2: X2})
+    if checked.shape[1] != checked2.shape[1]:
+        raise ValueError(
+            f"{name2} must have d = {checked.shape[1]} columns like {name}, got shape {tuple(checked2.shape)}"
+        )
+    return xp.astype(checked, xp.float64, copy=False), xp.astype(checked2, xp.float64, copy=False), dtype

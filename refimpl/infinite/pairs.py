@@ -1,0 +1,70 @@
+"""K_∞ and the NNGP kernel for a list of pairs of inputs under one scheme: the equations put together.
+
+With S, Σ from `covariance` and P from `adjoint`:
+
+    K_∞ = σ_v² Σ_TT + σ_w² bᵀ(Σ ⊙ P) b + q P_00,     NNGP = σ_v² Σ_TT
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from refimpl.backend import Array, Namespace, slices
+from refimpl.infinite.adjoint import AdjointCovariance, adjoint_covariance
+from refimpl.infinite.covariance import Covariance, Variance, covariance, integrate_square, variances
+from refimpl.infinite.inputs import Pairs
+from refimpl.scheme import Scheme
+
+if TYPE_CHECKING:
+    from refimpl.network import NeuralODE
+
+BLOCK = 1 << 21
+"""Entries (pairs × nodes × nodes) worked on at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kernels:
+    """K_∞ and NNGP of pairs, (B,), and K_∞(x, x) of every radius, (R,), the scale of their errors."""
+
+    ntk: Array
+    nngp: Array
+    diagonal: Array
+
+
+def kernels(xp: Namespace, net: NeuralODE, scheme: Scheme, pairs: Pairs) -> Kernels:
+    """K_∞ and the NNGP kernel of all `pairs` under `scheme`, in blocks of bounded memory."""
+    q = (net.sigma_u * pairs.radii) * (net.sigma_u * pairs.radii)
+    variance = variances(xp, net, scheme, q)
+    diagonal = _assemble(xp, net, scheme, q, *_solve(xp, net, scheme, q, variance, variance))
+    ntk, nngp = xp.empty_like(pairs.cosine), xp.empty_like(pairs.cosine)
+    chunk = max(1, BLOCK // scheme.size**2)
+    for part in slices(len(pairs), chunk):
+        some = pairs[part]
+        _, q12, _ = some.covariances(xp, net.sigma_u)
+        forward, backward = _solve(xp, net, scheme, q12, variance.take(xp, some.first), variance.take(xp, some.second))
+        nngp[part] = net.sigma_v**2 * forward.terminal_Sigma
+        ntk[part] = _assemble(xp, net, scheme, q12, forward, backward)
+    return Kernels(ntk, nngp, diagonal)
+
+
+def solution(xp: Namespace, net: NeuralODE, scheme: Scheme, pairs: Pairs) -> tuple[Covariance, AdjointCovariance]:
+    """The fields S, Σ, D and P themselves, for a few pairs."""
+    variance = variances(xp, net, scheme, (net.sigma_u * pairs.radii) * (net.sigma_u * pairs.radii))
+    _, q12, _ = pairs.covariances(xp, net.sigma_u)
+    return _solve(xp, net, scheme, q12, variance.take(xp, pairs.first), variance.take(xp, pairs.second))
+
+
+def _solve(
+    xp: Namespace, net: NeuralODE, scheme: Scheme, q: Array, first: Variance, second: Variance
+) -> tuple[Covariance, AdjointCovariance]:
+    forward = covariance(xp, net, scheme, q, first, second)
+    return forward, adjoint_covariance(xp, net, scheme, forward)
+
+
+def _assemble(
+    xp: Namespace, net: NeuralODE, scheme: Scheme, q: Array, forward: Covariance, backward: AdjointCovariance
+) -> Array:
+    from_output = net.sigma_v**2 * forward.terminal_Sigma
+    from_weights = net.sigma_w**2 * integrate_square(xp, scheme, forward.Sigma * backward.P)
+    return from_output + from_weights + q * backward.initial

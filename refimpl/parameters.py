@@ -1,0 +1,139 @@
+"""The parameters θ = (U, W, v) of a network, and Jacobians with respect to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from refimpl.backend import Array, Namespace, float_dtype, namespace
+
+
+@dataclass(frozen=True, eq=False)
+class Params:
+    """Parameters, or a gradient with respect to them: a vector space with an inner product.
+
+    Parameters
+    ----------
+    U : array, shape (n, d)
+    W : array, shape (n, n), or (L, n, n) with one matrix a layer
+    v : array, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit together, or entries that are not finite.
+    TypeError
+        Arrays of different libraries, or a dtype other than float32, float64 or integers.
+
+    Notes
+    -----
+    All three blocks have one floating dtype; mixed ones promote. Supported are ``+``, ``-``, multiplication by a
+    scalar, `dot`, `norm` and `ravel`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> theta = Params(U=np.ones((2, 1)), W=np.zeros((2, 2)), v=np.asarray([3.0, 4.0]))
+    >>> (theta + 2 * theta).v.tolist(), theta.dot(theta), theta.ravel().shape
+    ([9.0, 12.0], 27.0, (8,))
+    """
+
+    U: Array
+    W: Array
+    v: Array
+
+    def __post_init__(self) -> None:
+        xp = self.namespace
+        dtype = float_dtype(xp, U=self.U, W=self.W, v=self.v)
+        if self.U.ndim != 2 or 0 in self.U.shape:
+            raise ValueError(f"U must have shape (n, d) with n, d ≥ 1, got {tuple(self.U.shape)}")
+        n = self.U.shape[0]
+        if self.W.ndim not in (2, 3) or tuple(self.W.shape[-2:]) != (n, n) or self.W.shape[0] == 0:
+            raise ValueError(f"W must have shape ({n}, {n}) or (L, {n}, {n}) to fit U, got {tuple(self.W.shape)}")
+        if tuple(self.v.shape) != (n,):
+            raise ValueError(f"v must have shape ({n},) to fit U, got {tuple(self.v.shape)}")
+        for name in ("U", "W", "v"):
+            block = xp.astype(getattr(self, name), dtype, copy=False)
+            if not bool(xp.all(xp.isfinite(block))):
+                raise ValueError(f"{name} must be finite")
+            object.__setattr__(self, name, block)
+
+    @property
+    def namespace(self) -> Namespace:
+        """Array library of the blocks."""
+        return namespace(self.U, self.W, self.v)
+
+    @property
+    def width(self) -> int:
+        """n."""
+        return int(self.U.shape[0])
+
+    @property
+    def dim(self) -> int:
+        """d."""
+        return int(self.U.shape[1])
+
+    def __add__(self, other: Params) -> Params:
+        if not isinstance(other, Params):
+            return NotImplemented
+        return Params(self.U + other.U, self.W + other.W, self.v + other.v)
+
+    def __sub__(self, other: Params) -> Params:
+        if not isinstance(other, Params):
+            return NotImplemented
+        return Params(self.U - other.U, self.W - other.W, self.v - other.v)
+
+    def __mul__(self, scalar: float) -> Params:
+        if isinstance(scalar, Params):
+            return NotImplemented
+        return Params(scalar * self.U, scalar * self.W, scalar * self.v)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Params:
+        return -1.0 * self
+
+    def dot(self, other: Params) -> float:
+        """Euclidean inner product ⟨θ, θ'⟩ over all blocks."""
+        xp = self.namespace
+        return sum(float(xp.sum(a * b)) for a, b in zip(self._blocks(), other._blocks(), strict=True))
+
+    def norm(self) -> float:
+        """Euclidean norm ‖θ‖ over all blocks."""
+        return float(self.namespace.linalg.vector_norm(self.ravel()))
+
+    def ravel(self) -> Array:
+        """All entries as one vector: U, W, v, each in row-major order."""
+        xp = self.namespace
+        return xp.concat([xp.reshape(block, (-1,)) for block in self._blocks()])
+
+    def _blocks(self) -> tuple[Array, Array, Array]:
+        return self.U, self.W, self.v
+
+
+@dataclass(frozen=True, eq=False)
+class Jacobian:
+    """∂f(x_i)/∂θ for a batch of N inputs: `Params` with a leading axis N.
+
+    Parameters
+    ----------
+    U : array, shape (N, n, d)
+    W : array, shape (N, n, n) or (N, L, n, n)
+    v : array, shape (N, n)
+    """
+
+    U: Array
+    W: Array
+    v: Array
+
+    def apply(self, direction: Params) -> Array:
+        """Directional derivatives J·θ', shape (N,)."""
+        xp = namespace(self.U, direction.U)
+        blocks = zip((self.U, self.W, self.v), (direction.U, direction.W, direction.v), strict=True)
+        return sum(xp.sum(J * block, axis=tuple(range(1, J.ndim))) for J, block in blocks)
+
+    def transpose_apply(self, residual: Array) -> Params:
+        """Jᵀ·r for r of shape (N,): the gradient of Σ r_i f(x_i)."""
+        xp = namespace(self.U, residual)
+        if tuple(residual.shape) != (self.v.shape[0],):
+            raise ValueError(f"residual must have shape ({self.v.shape[0]},), got {tuple(residual.shape)}")
+        return Params(*(xp.tensordot(residual, J, axes=1) for J in (self.U, self.W, self.v)))

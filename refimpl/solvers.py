@@ -1,0 +1,284 @@
+"""The solvers: `SolveIVP` (scipy), `Gauss` (spectral and symplectic), `Euler` (the ResNet).
+
+To implement a solver:
+
+1. derive from `Solver`, as a frozen dataclass that holds its settings and validates them;
+2. implement `terminal`: h_T for every sample;
+3. implement `sweep`: forward and adjoint states at the nodes of a quadrature on [0, T], from which the contraction
+   takes gradients and kernels;
+4. implement `trajectory`: h_t and λ_t at given times;
+5. raise `BlowUpError` for a solution that escapes and `AccuracyError` for a tolerance that cannot be met.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from refimpl.backend import Array, Namespace, is_numpy
+from refimpl.errors import AccuracyError
+from refimpl.finite import adjoint, forward, ivp, refine, trajectory
+from refimpl.finite.system import Sweep, System
+from refimpl.scheme import Host, Scheme, euler
+
+
+class Solver(ABC):
+    """What the network needs of a solver; see the module's docstring for how to write one."""
+
+    @abstractmethod
+    def terminal(self, system: System) -> Array:
+        """h_T, shape (n, N)."""
+
+    @abstractmethod
+    def sweep(self, system: System) -> Sweep:
+        """Forward and adjoint states at the nodes of a quadrature on [0, T]."""
+
+    @abstractmethod
+    def trajectory(self, system: System, times: Host) -> tuple[Array, Array]:
+        """h_t and λ_t at `times`, each of shape (len(times), n, N)."""
+
+
+@dataclass(frozen=True)
+class SolveIVP(Solver):
+    """`scipy.integrate.solve_ivp`: adaptive steps, adjoint along the dense output of the forward solve.
+
+    Parameters
+    ----------
+    method : {"DOP853", "RK45", "RK23", "Radau", "BDF", "LSODA"}
+        The implicit ones (Radau, BDF, LSODA) get the analytic block-diagonal Jacobian and are meant for small
+        systems, N n² ≤ 2²⁴.
+    rtol, atol : float
+        Local tolerances of every step, for every sample of the batch on its own. The global error is usually a small
+        multiple of them; a promise on it is made by `Gauss` only.
+
+    Raises
+    ------
+    ValueError
+        Unknown method, or a tolerance that is not positive.
+
+    Notes
+    -----
+    NumPy arrays only. The integral (4) uses Gauss quadrature on every accepted step of both solves. This is
+    optimise-then-discretise: the gradient is not that of any discrete output, and agrees with it to the tolerance.
+
+    Examples
+    --------
+    >>> SolveIVP(method="RK45", rtol=1e-6)
+    SolveIVP(method='RK45', rtol=1e-06, atol=1e-12)
+    """
+
+    method: str = "DOP853"
+    rtol: float = 1e-10
+    atol: float = 1e-12
+
+    def __post_init__(self) -> None:
+        if self.method not in ivp.QUADRATURE:
+            raise ValueError(f"method must be one of {', '.join(ivp.QUADRATURE)}, got {self.method!r}")
+        _check_positive(rtol=self.rtol, atol=self.atol)
+
+    def _tolerance(self, system: System) -> ivp.Tolerance:
+        if not is_numpy(system.xp):
+            raise TypeError("SolveIVP works on NumPy arrays only: use Gauss() for arrays of other libraries")
+        if system.layered:
+            raise ValueError("SolveIVP needs one W for all times, shape (n, n): use Euler(depth, shared=False)")
+        check_tolerance(system, self.rtol)
+        return ivp.Tolerance(self.method, self.rtol, self.atol)
+
+    def terminal(self, system: System) -> Array:
+        """h_T, shape (n, N)."""
+        return ivp.ivp_terminal(system, self._tolerance(system))
+
+    def sweep(self, system: System) -> Sweep:
+        """Forward and adjoint states at the nodes of a quadrature."""
+        return ivp.ivp_sweep(system, self._tolerance(system))
+
+    def trajectory(self, system: System, times: Host) -> tuple[Array, Array]:
+        """h_t and λ_t at `times`, each (len(times), n, N)."""
+        return ivp.ivp_trajectory(system, self._tolerance(system), times)
+
+
+@dataclass(frozen=True)
+class Gauss(Solver):
+    """Gauss–Legendre collocation: spectrally accurate for analytic φ, symplectic, on any backend.
+
+    Parameters
+    ----------
+    nodes : int or None
+        Nodes a step.
+    steps : int or None
+        Equal steps on [0, T].
+    rtol : float
+        Relative accuracy, in the Euclidean norm sample by sample, of h_T, λ_0 and the gradient. Whatever of `nodes`
+        and `steps` is None is refined until two schemes agree within `rtol`. With both given the scheme is taken as
+        it is: gradients are then the exact ones of that discrete network, and no accuracy is promised.
+
+    Raises
+    ------
+    ValueError
+        `nodes` or `steps` below 1, `rtol` outside (0, 1).
+
+    Notes
+    -----
+    Since the adjoint tableau of a Gauss scheme is Gauss again, optimise-then-discretise and discretise-then-optimise
+    give the same gradient (Sanz-Serna, SIAM Review 58, 2016). For a kinked φ the convergence is algebraic, and a tight
+    `rtol` raises `AccuracyError`: use `SolveIVP`.
+
+    Examples
+    --------
+    >>> Gauss(rtol=1e-8)
+    Gauss(nodes=None, steps=None, rtol=1e-08)
+    """
+
+    nodes: int | None = None
+    steps: int | None = None
+    rtol: float = 1e-12
+
+    def __post_init__(self) -> None:
+        for name in ("nodes", "steps"):
+            value = getattr(self, name)
+            if value is not None:
+                _check_count(name, value)
+        _check_positive(rtol=self.rtol)
+        if self.rtol >= 1:
+            raise ValueError(f"rtol must be below 1, got {self.rtol!r}")
+
+    def _check(self, system: System) -> None:
+        if system.layered:
+            raise ValueError("Gauss needs one W for all times, shape (n, n): use Euler(depth, shared=False)")
+        if self.nodes is None or self.steps is None:
+            check_tolerance(system, self.rtol)
+
+    def terminal(self, system: System) -> Array:
+        """h_T, shape (n, N)."""
+        self._check(system)
+        return refine.refine(
+            system,
+            self.nodes,
+            self.steps,
+            self.rtol,
+            lambda scheme: forward.terminal_state(system, scheme),
+            lambda coarse, fine: forward.relative_distance(system.xp, fine, coarse),
+        )
+
+    def sweep(self, system: System) -> Sweep:
+        """Forward and adjoint states at the nodes of a quadrature."""
+        self._check(system)
+        return refine.refine(
+            system,
+            self.nodes,
+            self.steps,
+            self.rtol,
+            lambda scheme: adjoint.sweep(system, scheme),
+            lambda coarse, fine: sweep_distance(system.xp, coarse, fine),
+        )
+
+    def trajectory(self, system: System, times: Host) -> tuple[Array, Array]:
+        """h_t and λ_t at `times`, each (len(times), n, N)."""
+        self._check(system)
+
+        def distance(coarse: tuple[Array, Array], fine: tuple[Array, Array]) -> float:
+            return max(forward.relative_distance(system.xp, new, old) for new, old in zip(fine, coarse, strict=True))
+
+        return refine.refine(
+            system,
+            self.nodes,
+            self.steps,
+            self.rtol,
+            lambda scheme: trajectory.collocation_trajectory(system, scheme, times),
+            distance,
+        )
+
+
+@dataclass(frozen=True)
+class Euler(Solver):
+    """Euler's method with `depth` steps: the ResNet f^L (6); its gradient is exact backpropagation.
+
+    Parameters
+    ----------
+    depth : int
+        L ≥ 1.
+    shared : bool
+        Whether all layers share one W of shape (n, n), as in the paper; else W is (L, n, n).
+
+    Raises
+    ------
+    ValueError
+        `depth` below 1.
+
+    Examples
+    --------
+    >>> Euler(32)
+    Euler(depth=32, shared=True)
+    """
+
+    depth: int
+    shared: bool = True
+
+    def __post_init__(self) -> None:
+        _check_count("depth", self.depth)
+
+    def scheme(self, horizon: float) -> Scheme:
+        """The scheme on [0, T]."""
+        return euler(self.depth, horizon)
+
+    def _scheme(self, system: System) -> Scheme:
+        n = system.h0.shape[0]
+        expected = (n, n) if self.shared else (self.depth, n, n)
+        if tuple(system.W.shape) != expected:
+            raise ValueError(f"W must have shape {expected} for {self!r}, got {tuple(system.W.shape)}")
+        return self.scheme(system.horizon)
+
+    def terminal(self, system: System) -> Array:
+        """h_T, shape (n, N)."""
+        return forward.terminal_state(system, self._scheme(system))
+
+    def sweep(self, system: System) -> Sweep:
+        """Forward and adjoint states at the nodes of a quadrature."""
+        return adjoint.sweep(system, self._scheme(system))
+
+    def trajectory(self, system: System, times: Host) -> tuple[Array, Array]:
+        """h_t and λ_t at `times`, each (len(times), n, N)."""
+        return trajectory.layer_trajectory(system, self._scheme(system), times)
+
+
+def default_solver(xp: Namespace, dtype: Array) -> Solver:
+    """`SolveIVP` on NumPy arrays and `Gauss` elsewhere, with tolerances that the dtype can meet."""
+    single = dtype == xp.float32
+    if is_numpy(xp):
+        return SolveIVP(rtol=1e-6, atol=1e-7) if single else SolveIVP()
+    return Gauss(rtol=1e-5) if single else Gauss()
+
+
+def check_tolerance(system: System, rtol: float) -> None:
+    """Raise `AccuracyError` for an `rtol` below what the dtype of the arrays can give."""
+    limit = 8 * float(system.xp.finfo(system.h0.dtype).eps)
+    if rtol < limit:
+        raise AccuracyError(f"rtol={rtol:.3g} is below what {system.h0.dtype} can give, {limit:.3g}", reached=limit)
+
+
+def sweep_distance(xp: Namespace, coarse: Sweep, fine: Sweep) -> float:
+    """Largest relative distance, sample by sample, of h_T, λ_0 and (∂f/∂W) φ(h_T)."""
+
+    def weight_gradient_probe(sweep: Sweep) -> Array:
+        along = xp.sum(sweep.phi * fine.terminal_phi, axis=1) * sweep.weights[:, None]
+        return xp.sum(sweep.adjoint * along[:, None, :], axis=0)
+
+    return max(
+        forward.relative_distance(xp, fine.terminal, coarse.terminal),
+        forward.relative_distance(xp, fine.initial_adjoint, coarse.initial_adjoint),
+        forward.relative_distance(xp, weight_gradient_probe(fine), weight_gradient_probe(coarse)),
+    )
+
+
+def _check_count(name: str, value: int) -> None:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer ≥ 1, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be an integer ≥ 1, got {value!r}")
+
+
+def _check_positive(**values: float) -> None:
+    for name, value in values.items():
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be positive and finite, got {value!r}")

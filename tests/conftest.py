@@ -1,0 +1,43 @@
+"""Hypothesis profiles, and the array libraries that a test body runs on."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+# Fixed examples by default: the same checkout gives the same verdict. "thorough" looks for new counterexamples.
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50, database=None, print_blob=True)
+settings.register_profile("quick", settings.get_profile("ci"), max_examples=10)
+settings.register_profile("thorough", deadline=None, max_examples=1000, database=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+NAMESPACES = {
+    "numpy": "numpy",
+    "array_api_strict": "array_api_strict",
+    "torch": "array_api_compat.torch",
+    "cupy": "array_api_compat.cupy",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cupy", action="store_true", help="run the `xp` tests on CuPy as well; needs a CUDA device")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "xp" in metafunc.fixturenames:
+        names = [name for name in NAMESPACES if name != "cupy" or metafunc.config.getoption("--cupy")]
+        metafunc.parametrize("xp", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def xp(request: pytest.FixtureRequest) -> Any:
+    """Array API namespace of each library in turn: the module to make arrays with."""
+    name = request.param
+    pytest.importorskip(name, reason=f"{name} is not installed", exc_type=ImportError)
+    if name == "cupy" and not importlib.import_module("cupy").cuda.is_available():
+        pytest.skip("CuPy finds no CUDA device")
+    return pytest.importorskip(NAMESPACES[name], reason="array-api-compat is not installed", exc_type=ImportError)

@@ -1,0 +1,65 @@
+"""Where the numbers were made: versions, machine, threads."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+EXTRA = ("matplotlib", "jinja2", "latex2mathml", "tqdm")
+_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+class MissingExtraError(ImportError):
+    """The packages of the extra `verify` are not all installed."""
+
+
+def require_extra() -> None:
+    """Raise `MissingExtraError`, naming the extra to install, unless its packages are there."""
+    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(f"the verification needs {', '.join(missing)}: pip install -e '.[verify]'")
+
+
+def describe() -> dict[str, Any]:
+    """What a reader needs to judge whether other numbers are due to another machine."""
+    return {
+        "refimpl": refimpl_version(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in ("numpy", "scipy", "matplotlib")},
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "cpus": os.cpu_count(),
+        "cpus usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "blas": _blas(),
+        "threads": _threads(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def refimpl_version() -> str:
+    """Version of the package under test: its own word first, for a checkout may shadow an installed one."""
+    version = getattr(importlib.import_module("refimpl"), "__version__", None)
+    if version is not None:
+        return str(version)
+    try:
+        return importlib.metadata.version("refimpl")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _blas() -> str:
+    build: Any = np.show_config(mode="dicts")
+    blas = build.get("Build Dependencies", {}).get("blas", {})
+    return " ".join(str(blas[key]) for key in ("name", "version") if blas.get(key)) or "unknown"
+
+
+def _threads() -> str:
+    given = [f"{name}={os.environ[name]}" for name in _THREAD_VARIABLES if name in os.environ]
+    return ", ".join(given) or "as the BLAS chooses"

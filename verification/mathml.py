@@ -1,0 +1,110 @@
+"""Text with LaTeX between dollar signs as HTML with MathML, which browsers show without a script or a font."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from xml.etree import ElementTree
+
+from latex2mathml.converter import convert
+from markupsafe import Markup, escape
+
+_FORMULA = re.compile(r"(\(?)(?<!\\)\$(.+?)(?<!\\)\$([).,;:]*)", re.DOTALL)
+_VARIANTS = {
+    "bold": "BOLD", "bold-italic": "BOLD ITALIC", "double-struck": "DOUBLE-STRUCK", "script": "SCRIPT",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def render(text: str) -> Markup:
+    r"""`text` as HTML: formulas between dollar signs become MathML, ``\$`` a dollar, all else is escaped.
+
+    Raises
+    ------
+    ValueError
+        A formula that cannot be read: an odd dollar sign, unbalanced braces, an unknown command.
+
+    Examples
+    --------
+    >>> print(render("if $n<2$ & so"))
+    if <math display="inline"><mrow><mi>n</mi><mo>&lt;</mo><mn>2</mn></mrow></math> &amp; so
+    """
+    html, end = Markup(""), 0
+    for match in _FORMULA.finditer(text):
+        html += _plain(text[end : match.start()], text) + _unbroken(*match.groups())
+        end = match.end()
+    return html + _plain(text[end:], text)
+
+
+def _plain(part: str, text: str) -> Markup:
+    if "$" in part.replace(r"\$", ""):
+        raise ValueError(f"a dollar sign without its partner (write \\$ for the sign itself): {text!r}")
+    return escape(part.replace(r"\$", "$"))
+
+
+def _unbroken(before: str, latex: str, after: str) -> Markup:
+    # A browser may break the line between a formula and the full stop behind it.
+    if not (before or after):
+        return formula(latex)
+    return Markup('<span class="unbroken">{}{}{}</span>').format(before, formula(latex), after)
+
+
+def formula(latex: str) -> Markup:
+    r"""MathML of one formula.
+
+    Raises
+    ------
+    ValueError
+        As `render`.
+
+    Examples
+    --------
+    >>> formula(r"\undefinedcommand x")
+    Traceback (most recent call last):
+    ...
+    ValueError: the formula '\\undefinedcommand x' has an unknown command: \undefinedcommand
+    """
+    bare = re.sub(r"\\.", "", latex)
+    if bare.count("{") != bare.count("}"):
+        raise ValueError(f"the formula {latex!r} has unbalanced braces")
+    try:
+        # Without its namespace (HTML needs none) the tree keeps plain tag names.
+        root = ElementTree.fromstring(re.sub(r' xmlns="[^"]*"', "", convert(latex)))
+    except Exception as error:  # the converter has no error class of its own
+        raise ValueError(f"the formula {latex!r} cannot be read: {error!r}") from error
+    for element in root.iter():
+        if element.text and "\\" in element.text:
+            raise ValueError(f"the formula {latex!r} has an unknown command: {element.text}")
+        _spell_out_variant(element)
+        _set_as_tex(element)
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def _spell_out_variant(element: ElementTree.Element) -> None:
+    # Browsers implement MathML Core, which knows no mathvariant but "normal": bold W must be the letter 𝑾 itself.
+    style = _VARIANTS.get(element.get("mathvariant", ""))
+    if style is None or not element.text:
+        return
+    letters = [_letter(character, style) for character in element.text]
+    if all(letters):
+        element.text = "".join(letters)
+        del element.attrib["mathvariant"]
+
+
+def _set_as_tex(element: ElementTree.Element) -> None:
+    if element.text == "~":
+        element.tag, element.text = "mo", "\u223c"  # \sim comes as the ASCII tilde
+    elif element.tag == "mo" and element.text == "/":
+        element.attrib.update(lspace="0", rspace="0")
+
+
+def _letter(character: str, style: str) -> str:
+    # "LATIN CAPITAL LETTER W" → "MATHEMATICAL BOLD ITALIC CAPITAL W"; a few older letters lack the first word.
+    plain = re.sub(r"LATIN |GREEK |LETTER ", "", unicodedata.name(character, ""))
+    for name in (f"MATHEMATICAL {style} {plain}", f"{style} {plain}"):
+        try:
+            return unicodedata.lookup(name)
+        except KeyError:
+            continue
+    return ""
