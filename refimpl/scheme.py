@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.polynomial import legendre
 
 from refimpl.backend import Array, Namespace, cumulative_sum, from_host
-
-Host: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+from refimpl.quadrature import Host, gauss_legendre
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,8 +137,8 @@ def gauss(nodes: int, steps: int, horizon: float) -> Scheme:
 
 @lru_cache(maxsize=64)
 def _gauss_tableau(nodes: int) -> tuple[Host, Host, Host]:
-    x, w = legendre.leggauss(nodes)
-    tableau = (lagrange_integrals(nodes, (1 + x) / 2), w / 2, (1 + x) / 2)
+    c, b = gauss_legendre(nodes)
+    tableau = (lagrange_integrals(nodes, c), b.copy(), c.copy())
     for part in tableau:
         part.setflags(write=False)
     return tableau
@@ -163,10 +161,10 @@ def lagrange_integrals(nodes: int, theta: Host) -> Host:
     With P_k the Legendre polynomials on [0, 1], ℓ_j = b_j Σ_k (2k+1) P_k(c_j) P_k exactly for k < nodes, and
     (2k+1) ∫_0^θ P_k = (P_{k+1}(θ) − P_{k−1}(θ)) / 2. No Vandermonde system is solved, so this is stable.
     """
-    x, w = legendre.leggauss(nodes)
-    at_nodes = legendre.legvander(x, nodes - 1)
+    c, b = gauss_legendre(nodes)
+    at_nodes = legendre.legvander(2 * c - 1, nodes - 1)
     at_theta = legendre.legvander(2 * np.asarray(theta, dtype=float) - 1, nodes)
     integrals = np.empty((at_theta.shape[0], nodes))
     integrals[:, 0] = theta
     integrals[:, 1:] = (at_theta[:, 2:] - at_theta[:, :-2]) / 2
-    return integrals @ at_nodes.T * (w / 2)
+    return integrals @ at_nodes.T * b

@@ -20,7 +20,8 @@ from refimpl.backend import Array, Namespace, is_numpy
 from refimpl.errors import AccuracyError
 from refimpl.finite import adjoint, forward, ivp, refine, trajectory
 from refimpl.finite.system import Sweep, System
-from refimpl.scheme import Host, Scheme, euler
+from refimpl.quadrature import Host
+from refimpl.scheme import Scheme, euler
 
 
 class Solver(ABC):

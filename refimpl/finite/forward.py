@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from refimpl.backend import Array, Namespace, from_host
 from refimpl.errors import BlowUpError
 from refimpl.finite.system import System
-from refimpl.scheme import Host, Scheme
+from refimpl.quadrature import Host
+from refimpl.scheme import Scheme
 
 MAX_SWEEPS = 100
 """Fixed-point sweeps per step before a step counts as too long."""

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-from numpy.polynomial import legendre
 from scipy.integrate import solve_ivp
 
+from refimpl.backend import Array
 from refimpl.errors import AccuracyError, BlowUpError
 from refimpl.finite.refine import ESCAPED
 from refimpl.finite.system import Sweep, System
-from refimpl.scheme import Host
+from refimpl.quadrature import Host, gauss_legendre
 
 QUADRATURE = {"RK23": 3, "RK45": 4, "DOP853": 6, "Radau": 4, "BDF": 4, "LSODA": 8}
 """Method → Gauss nodes per accepted step for (4): their degree exceeds that of the dense output's product."""
@@ -38,13 +38,13 @@ class Tolerance:
     atol: float
 
 
-def ivp_terminal(system: System, tolerance: Tolerance) -> Host:
+def ivp_terminal(system: System, tolerance: Tolerance) -> Array:
     """h_T, shape (n, N)."""
     terminal = _solve_forward(system, tolerance, dense=False).y[:, -1]
     return _neurons_first(terminal[:, None], system)[0]
 
 
-def ivp_trajectory(system: System, tolerance: Tolerance, times: Host) -> tuple[Host, Host]:
+def ivp_trajectory(system: System, tolerance: Tolerance, times: Host) -> tuple[Array, Array]:
     """h_t and λ_t at `times` from the dense outputs, each of shape (len(times), n, N)."""
     forward, backward = _solve_both(system, tolerance)
     return _neurons_first(forward.sol(times), system), _neurons_first(backward.sol(times), system)
@@ -57,12 +57,12 @@ def ivp_sweep(system: System, tolerance: Tolerance) -> Sweep:
     """
     forward, backward = _solve_both(system, tolerance)
     breaks = np.unique(np.concatenate([forward.t, backward.t]))
-    x, w = legendre.leggauss(QUADRATURE[tolerance.method])
-    half = np.diff(breaks)[:, None] / 2
-    times = (breaks[:-1, None] + half * (1 + x)).ravel()
+    c, b = gauss_legendre(QUADRATURE[tolerance.method])
+    length = np.diff(breaks)[:, None]
+    times = (breaks[:-1, None] + length * c).ravel()
     terminal = _neurons_first(forward.y[:, -1:], system)[0]
     return Sweep(
-        weights=(half * w).ravel(),
+        weights=(length * b).ravel(),
         phi=system.activation.phi(_neurons_first(forward.sol(times), system)),
         adjoint=_neurons_first(backward.sol(times), system),
         terminal=terminal,
@@ -71,7 +71,7 @@ def ivp_sweep(system: System, tolerance: Tolerance) -> Sweep:
     )
 
 
-def _neurons_first(flat: Host, system: System) -> Host:
+def _neurons_first(flat: Host, system: System) -> Array:
     """(N n, k) as scipy holds it, one sample after the other → (k, n, N)."""
     n, N = system.h0.shape
     return np.ascontiguousarray(flat.reshape(N, n, -1).transpose(2, 1, 0))
@@ -81,10 +81,10 @@ def _solve_forward(system: System, tolerance: Tolerance, *, dense: bool) -> Any:
     activation, W = system.activation, system.W.astype(float)
     n, N = system.h0.shape
 
-    def rate(_t: float, flat: Host) -> Host:
+    def rate(_t: float, flat: Host) -> Array:
         return (activation.phi(flat.reshape(N, n)) @ W.T).ravel()
 
-    def blocks(_t: float, flat: Host) -> Host:
+    def blocks(_t: float, flat: Host) -> Array:
         """∂ḣ/∂h = W diag φ'(h), sample by sample."""
         return W * activation.dphi(flat.reshape(N, n))[:, None, :]
 
@@ -97,13 +97,13 @@ def _solve_both(system: System, tolerance: Tolerance) -> tuple[Any, Any]:
     n, N = system.h0.shape
     forward = _solve_forward(system, tolerance, dense=True)
 
-    def slope(t: float) -> Host:
+    def slope(t: float) -> Array:
         return activation.dphi(forward.sol(t).reshape(N, n))
 
-    def rate(t: float, flat: Host) -> Host:
+    def rate(t: float, flat: Host) -> Array:
         return (-slope(t) * (flat.reshape(N, n) @ W)).ravel()
 
-    def blocks(t: float, _flat: Host) -> Host:
+    def blocks(t: float, _flat: Host) -> Array:
         """∂λ̇/∂λ = −diag φ'(h) Wᵀ, sample by sample."""
         return -slope(t)[:, :, None] * W.T
 
@@ -115,8 +115,8 @@ def _solve_both(system: System, tolerance: Tolerance) -> tuple[Any, Any]:
 def _integrate(
     system: System,
     tolerance: Tolerance,
-    rate: Callable[[float, Host], Host],
-    blocks: Callable[[float, Host], Host],
+    rate: Callable[[float, Host], Array],
+    blocks: Callable[[float, Host], Array],
     start: Host,
     span: tuple[float, float],
     dense: bool,
@@ -154,7 +154,7 @@ def _integrate(
     raise AccuracyError(f"{tolerance.method} stopped at t = {time:.6g}: {solution.message}")
 
 
-def _jacobian_options(method: str, blocks: Callable[[float, Host], Host], n: int, N: int) -> dict[str, Any]:
+def _jacobian_options(method: str, blocks: Callable[[float, Host], Array], n: int, N: int) -> dict[str, Any]:
     """The analytic Jacobian for an implicit method, one dense n × n block a sample."""
     if method not in IMPLICIT:
         return {}
@@ -175,7 +175,7 @@ def _jacobian_options(method: str, blocks: Callable[[float, Host], Host], n: int
     return {"jac": jacobian}
 
 
-def _banded(blocks: Host) -> Host:
+def _banded(blocks: Host) -> Array:
     """Block-diagonal matrix in LSODA's packed form: entry (i, j) at [i − j + n − 1, j]."""
     N, n, _ = blocks.shape
     i, j = np.indices((n, n))

@@ -110,7 +110,7 @@ class History:
             return False
         (first, start), (last, end) = self.distances[0], self.distances[-1]
         order = max(1.0, math.log(start / end) / math.log(last / first)) if 0 < end < start else 1.0
-        return end * (last / self.largest) ** order > 100 * rtol
+        return bool(end * (last / self.largest) ** order > 100 * rtol)
 
 
 def _candidates(nodes: int | None, steps: int | None, horizon: float) -> list[Scheme]:

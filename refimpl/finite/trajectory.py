@@ -8,7 +8,8 @@ from refimpl.backend import Array
 from refimpl.finite.adjoint import adjoint
 from refimpl.finite.forward import combine, forward
 from refimpl.finite.system import System
-from refimpl.scheme import Host, Scheme, lagrange_integrals
+from refimpl.quadrature import Host
+from refimpl.scheme import Scheme, lagrange_integrals
 
 
 def collocation_trajectory(system: System, scheme: Scheme, times: Host) -> tuple[Array, Array]:

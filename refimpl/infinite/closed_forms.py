@@ -2,8 +2,8 @@
 
 Every function here takes variances s₁ ≥ 0, s₂ ≥ 0 and a covariance c of a centred Gaussian pair (a, b), elementwise
 with broadcasting, and returns Σ = E[φ(a)φ(b)] and D = E[φ'(a)φ'(b)] = ∂Σ/∂c (Price's theorem). A covariance beyond
-±√(s₁s₂) counts as ±√(s₁s₂) wherever that matters. The formulas are arranged so that the error is a few units of the
-last place of (E[φ(a)²] E[φ(b)²])^½, at perfect correlation and at any size of the variances too.
+±√(s₁s₂) counts as ±√(s₁s₂), except where Σ is a polynomial in c. The formulas are arranged so that the error is a
+few units of the last place of (E[φ(a)²] E[φ(b)²])^½, at perfect correlation and at any size of the variances too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from refimpl._elementary import LEAKY_SLOPE
 from refimpl.activations import Activation
 from refimpl.backend import Array, from_host, namespace, special
 from refimpl.errors import AccuracyError
-from refimpl.infinite.sectors import blockwise, clamped, gauss_legendre, openings
+from refimpl.infinite.sectors import blockwise, clamped, openings
+from refimpl.quadrature import gauss_legendre
 
 ClosedForm: TypeAlias = Callable[[Array, Array, Array], tuple[Array, Array]]
 
@@ -67,6 +68,7 @@ def leaky_relu(s1: Array, s2: Array, c: Array) -> tuple[Array, Array]:
     """
     xp = namespace(s1, s2, c)
     alpha, beta = LEAKY_SLOPE, 1.0 - LEAKY_SLOPE
+    c, _ = clamped(xp, s1, s2, c)
     value, slope = relu(s1, s2, c)
     halves = xp.astype(s1 > 0, slope.dtype) + xp.astype(s2 > 0, slope.dtype)  # 2 P(a > 0) + 2 P(b > 0)
     return alpha * c + beta**2 * value, alpha**2 + 0.5 * alpha * beta * halves + beta**2 * slope

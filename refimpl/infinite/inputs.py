@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from refimpl.backend import Array, Namespace, from_host, slices, to_host
-from refimpl.scheme import Host
+from refimpl.quadrature import Host
 
 NEARLY_PARALLEL = 0.99
 """|cos| above which it is computed from a difference of unit vectors, whose rounding is relative to the angle."""

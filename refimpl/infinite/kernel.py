@@ -12,7 +12,7 @@ from refimpl.backend import Array, Namespace, check_inputs, float_dtype, namespa
 from refimpl.infinite.convergence import LimitProblem
 from refimpl.infinite.inputs import Pairs, pairs_of
 from refimpl.infinite.sphere import SphereKernel, interpolate_in_rho, interpolate_in_theta
-from refimpl.scheme import Host
+from refimpl.quadrature import Host
 from refimpl.solvers import Euler, Gauss, Solver
 
 if TYPE_CHECKING:

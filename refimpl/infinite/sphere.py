@@ -17,7 +17,7 @@ from numpy.polynomial import chebyshev
 
 from refimpl.backend import Array, from_host, namespace
 from refimpl.errors import AccuracyError
-from refimpl.scheme import Host
+from refimpl.quadrature import Host
 
 DEGREES = (16, 32, 64, 128, 256, 512)
 """Degrees that are tried, in this order, for one polynomial in ρ."""
@@ -123,7 +123,7 @@ def interpolate_in_rho(evaluate: Callable[[Host], Host], radius: float, rtol: fl
         error = float(np.abs(chebyshev.chebval(between, coarse) - new).max())
         if error <= max(rtol, 1e-14) * scale:
             coefficients = _coefficients(values)[None, :]
-            return SphereKernel(radius, "rho", np.asarray([-1.0, 1.0]), coefficients, error + rtol * scale)
+            return SphereKernel(radius, "rho", np.asarray([-1.0, 1.0]), coefficients, float(error + rtol * scale))
     raise AccuracyError(f"degree {DEGREES[-1]} in ρ leaves an error of {error:.3g}", reached=error / scale)
 
 

@@ -1,8 +1,8 @@
 """K_∞ in the continuum for φ with a kink: the (t, s) square split along its diagonal.
 
 Let φ' jump at 0, and θ be the angle between x and x̄. For small θ the field D = E[φ'(h_t)φ'(h̄_s)] looks like
-1 − √(θ² + c (t − s)²) near t = s; for small ε = π − θ it looks like √(ε² + t² + s²) near t = s = 0. Gauss quadrature on the
-square then converges algebraically. On the triangles s ≤ t and t ≤ s, in the coordinates of the module `triangle`,
+1 − √(θ² + c (t − s)²) near t = s; for small ε = π − θ it looks like √(ε² + t² + s²) near t = s = 0. Gauss quadrature on
+the square then converges algebraically. On the triangles s ≤ t and t ≤ s, in the coordinates of the module `triangle`,
 all fields are analytic at θ = 0 (ε = 0), and some 32 × 16 nodes resolve them at every other angle. The equations
 
     S(t,s) = q + σ_w² ∫_0^t ∫_0^s Σ,     P(t,s) = P_T + σ_w² ∫_t^T ∫_s^T D P,     P_T = σ_v² D(T,T)
@@ -22,7 +22,8 @@ from refimpl.activations import Activation
 from refimpl.errors import AccuracyError
 from refimpl.infinite.closed_forms import closed_form
 from refimpl.infinite.sectors import sector_form
-from refimpl.infinite.triangle import Host, Triangle, triangle
+from refimpl.infinite.triangle import Triangle, triangle
+from refimpl.quadrature import Host
 
 Index: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
 Elementwise: TypeAlias = Callable[[Host, Host, Host], tuple[Host, Host]]
@@ -34,7 +35,7 @@ MAX_SWEEPS = 200
 """Sweeps of the fixed-point iteration; about 10 + 3 σ_w T are needed."""
 
 _EPS = float(np.finfo(np.float64).eps)
-# Rounding that x·x̄ and |x|² may carry.
+# Rounding of 1 − |cos θ|, of x·x̄ and the norms together.
 _PARALLEL = 4 * _EPS
 # At angles near 1/nodes² a level gains a factor of 3 to 5 only, with any sign. In 7,800 cases (ReLU, 120 angles, σ_w T
 # from 0.5 to 7, five levels) the error beyond rounding was at most 2.9 times the change.
@@ -62,13 +63,13 @@ class SplitSolution:
     nngp: Host
     error: Host
     _problem: _Problem = field(repr=False)
-    _level: Index = field(repr=False)
+    _rtol: float = field(repr=False)
 
     def at(self, t: Host) -> tuple[Host, Host, Host]:
         """S, Σ and P on the tensor grid t × t.
 
-        A solution holds no more than its kernels: the fields are computed anew, on a grid one level finer, for they
-        converge more slowly than the kernel.
+        A solution holds no more than its kernels: the fields are computed anew, on finer and finer grids, until two
+        agree to `rtol`, relative to √(S(x, x) S(x̄, x̄)) at T for S and Σ, and to the largest value for P.
 
         Parameters
         ----------
@@ -83,18 +84,26 @@ class SplitSolution:
         ------
         ValueError
             `t` is not one-dimensional, or leaves [0, T].
+        AccuracyError
+            The finest grid does not reach `rtol`.
         """
         problem = self._problem
         if t.ndim != 1 or not bool(np.all((t >= 0) & (t <= problem.horizon))):
             raise ValueError(f"t must have shape (M,) and hold times in [0, {problem.horizon}], got {t!r}")
-        S, Sigma, P = (np.empty((len(self.kernel), len(t), len(t))) for _ in range(3))
-        levels = np.minimum(self._level + 1, len(LEVELS) - 1)
-        for level in np.unique(levels):
-            for part, fields in _Equations(problem, *LEVELS[level]).fields(np.flatnonzero(levels == level)):
-                for target, values in ((S, fields.S), (Sigma, fields.Sigma), (P, fields.P)):
-                    target[part] = fields.grid.interpolate(values, t / problem.horizon)
-        scale = problem.scale[:, None, None]
-        return scale * S, scale * Sigma, P
+        pairs = np.arange(len(self.kernel))
+        values, reached = np.full((3, len(pairs), len(t), len(t)), np.nan), np.inf
+        for nodes in LEVELS:
+            equations, coarse = _Equations(problem, *nodes), values.copy()
+            for part, fields in equations.fields(pairs):
+                for value, nodal in zip(values, (fields.S, fields.Sigma, fields.P), strict=True):
+                    value[part] = fields.grid.interpolate(nodal, t / problem.horizon)
+            variance = equations.variance_size(pairs)
+            sizes = np.stack([variance, variance, _positive(np.abs(values[2]).max(axis=(1, 2), initial=0))])
+            reached = np.max(np.abs(values - coarse) / sizes[:, :, None, None], initial=0)
+            if reached <= self._rtol:
+                scale = problem.scale[:, None, None]
+                return scale * values[0], scale * values[1], values[2]
+        raise AccuracyError(f"rtol={self._rtol:.1e} was asked for, the fields reach {reached:.1e}", reached=reached)
 
 
 def solve_split(
@@ -137,8 +146,8 @@ def solve_split(
 
     Notes
     -----
-    Directions that agree (or are opposite) to within rounding, 1 − |cos θ| ≤ 4 eps, count as equal (opposite), and so
-    do norms that agree to 4 eps: for x = x̄ the angle must be exactly 0.
+    Directions that agree (or are opposite) to within rounding, 1 − |cos θ| ≤ 4 eps, count as equal (opposite): for
+    x = x̄ the angle must be exactly 0.
 
     Examples
     --------
@@ -155,21 +164,18 @@ def solve_split(
     dual = _elementwise(activation, rtol / 10)
     problem = _problem(dual, activation.homogeneous, q11, q12, q22, (horizon, sigma_w, sigma_v))
     terms, rounding, error = np.full((3, len(q12)), np.nan), np.empty(len(q12)), np.empty(len(q12))
-    level = np.zeros(len(q12), np.intp)
     pending = np.arange(len(q12))
     with np.errstate(all="ignore"):  # an overflow leaves a NaN, which no tolerance accepts
-        for number, nodes in enumerate(LEVELS):
+        for nodes in LEVELS:
             equations, coarse = _Equations(problem, *nodes), terms[:, pending]
             for part, fields in equations.fields(pending):
                 terms[:, part], rounding[part] = fields.terms, equations.rounding(part, fields.end)
             change = np.abs(terms[:, pending] - coarse).sum(axis=0) / equations.size(pending)
-            error[pending], level[pending] = _SAFETY * change + rounding[pending], number
-            if number and bool(np.any(rounding[pending] > rtol)):
-                break
+            error[pending] = _SAFETY * change + rounding[pending]
             pending = pending[~(error[pending] <= rtol)]
             if len(pending) == 0:
                 kernel, nngp = problem.scale * terms.sum(axis=0), problem.scale * terms[0]
-                return SplitSolution(kernel, nngp, error, problem, level)
+                return SplitSolution(kernel, nngp, error, problem, rtol)
     worst = pending[np.argmax(np.nan_to_num(error[pending], nan=np.inf))]
     reached = float(np.nan_to_num(error[worst], nan=np.inf))
     raise AccuracyError(
@@ -219,7 +225,7 @@ class _Problem:
 
 
 def _elementwise(activation: Activation, rtol: float) -> Elementwise:
-    """(s₁, s₂, c) ↦ (E[φφ], E[φ'φ'])."""
+    """(s₁, s₂, c) ↦ (E[φφ], E[φ'φ']), NaN where a coarse grid has led to arguments that are not finite."""
     form = closed_form(activation)
     if form is None and activation.kinks == (0.0,):
         form = sector_form(activation, rtol)
@@ -228,7 +234,15 @@ def _elementwise(activation: Activation, rtol: float) -> Elementwise:
             f"no closed form of E[φ(a)φ(b)] is known for {activation.name!r}, and quadrature needs a kink at 0 and no "
             f"other, got kinks={activation.kinks}"
         )
-    return form
+
+    def defined(s1: Host, s2: Host, c: Host) -> tuple[Host, Host]:
+        undefined = ~np.isfinite(s1 + s2 + c)
+        if not bool(np.any(undefined)):
+            return form(s1, s2, c)
+        value, slope = form(*(np.where(undefined, 0, argument) for argument in (s1, s2, c)))
+        return np.where(undefined, np.nan, value), np.where(undefined, np.nan, slope)
+
+    return defined
 
 
 def _problem(
@@ -240,7 +254,7 @@ def _problem(
     if homogeneous:  # K_∞(x, x̄) = |x||x̄| K_∞(x/|x|, x̄/|x̄|)
         scale, q11, q22 = bound, np.sign(q11), np.sign(q22)
     else:
-        scale, q22 = np.ones_like(q12), np.where(np.abs(q22 - q11) <= _PARALLEL * q11, q11, q22)
+        scale = np.ones_like(q12)
     q, index = np.unique(np.concatenate([q11, q22]), return_inverse=True)
     # For equal norms √q √q is not q to the last bit, and x = x̄ must have q12 = q.
     bound = np.where(q11 == q22, q11, np.sqrt(q11) * np.sqrt(q22))
@@ -285,6 +299,10 @@ class _Equations:
     def size(self, pairs: Index) -> Host:
         """√(K_∞(x, x) K_∞(x̄, x̄))."""
         return _positive(np.sqrt(self.kernel[self.problem.first[pairs]] * self.kernel[self.problem.second[pairs]]))
+
+    def variance_size(self, pairs: Index) -> Host:
+        """√(S(x, x) S(x̄, x̄)) at T."""
+        return _positive(np.sqrt(self.end[self.problem.first[pairs]]) * np.sqrt(self.end[self.problem.second[pairs]]))
 
     def rounding(self, pairs: Index, covariance: Host) -> Host:
         """Rounding error of K_∞, relative to `size`; `covariance` is S(T, T) of the pairs.

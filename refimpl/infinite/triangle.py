@@ -17,12 +17,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property, lru_cache
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.polynomial import legendre
 
-Host: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+from refimpl.quadrature import Host, gauss_legendre
+
 Chart: TypeAlias = Literal["diagonal", "corner"]
 Bound: TypeAlias = Callable[[Host], Host]
 
@@ -33,17 +34,10 @@ _BLOCK = 128
 
 
 @lru_cache(maxsize=64)
-def gauss(n: int) -> tuple[Host, Host]:
-    """Nodes and weights of the Gauss–Legendre rule on [0, 1]."""
-    x, w = legendre.leggauss(n)
-    return (1 + x) / 2, w / 2
-
-
-@lru_cache(maxsize=64)
 def _coefficients(n: int) -> Host:
     """Legendre coefficients (row k) of the cardinal functions (column j) of the `n` Gauss nodes."""
-    x, w = legendre.leggauss(n)
-    return (np.arange(n) + 0.5)[:, None] * legendre.legvander(x, n - 1).T * w
+    y, weight = gauss_legendre(n)
+    return (2 * np.arange(n) + 1)[:, None] * legendre.legvander(2 * y - 1, n - 1).T * weight
 
 
 def cardinal(n: int, y: Host) -> Host:
@@ -51,7 +45,7 @@ def cardinal(n: int, y: Host) -> Host:
 
     Examples
     --------
-    >>> nodes, _ = gauss(4)
+    >>> nodes, _ = gauss_legendre(4)
     >>> bool(np.allclose(cardinal(4, np.asarray([0.3])) @ nodes**3, 0.3**3))
     True
     """
@@ -106,8 +100,8 @@ class Triangle:
 
     def __init__(self, chart: Chart, graded: int, across: int) -> None:
         self.chart, self.graded, self.across = chart, graded, across
-        y, weight = gauss(graded)
-        v, weight_v = gauss(across)
+        y, weight = gauss_legendre(graded)
+        v, weight_v = gauss_legendre(across)
         x, slope = _stretch(y)
         if chart == "diagonal":
             s = (1 - x)[:, None] * v
@@ -117,7 +111,7 @@ class Triangle:
             t = np.broadcast_to(x[:, None], s.shape)
         self.t, self.s = t.ravel(), s.ravel()
         self._weights = ((weight * slope * self._width(x))[:, None] * weight_v).ravel()
-        self.profile_nodes = gauss(graded)[0]
+        self.profile_nodes = gauss_legendre(graded)[0]
 
     def total(self, F: Host) -> Host:
         """∫∫ F over the whole square; shape (B,)."""
@@ -174,7 +168,8 @@ class Triangle:
     def _both_sides(operators: tuple[Host, Host], F: Host) -> Host:
         even, odd = operators
         if len(F) == 1:
-            return (even @ F[0])[None]
+            symmetric: Host = (even @ F[0])[None]
+            return symmetric
         mean, half = even @ ((F[0] + F[1]) / 2), odd @ ((F[0] - F[1]) / 2)
         return np.stack([mean + half, mean - half])
 
@@ -223,7 +218,7 @@ class Triangle:
 
     def _integrals(self, start: Host, stop: Host, lower: Bound, upper: Bound) -> Host:
         """∫∫ ℓ_i ℓ_j dt ds over start ≤ x ≤ stop, lower(x) ≤ v ≤ upper(x), a row for each start and stop."""
-        z, weight = gauss(self.graded + self.across // 2 + 8)
+        z, weight = gauss_legendre(self.graded + self.across // 2 + 8)
         y0, y1 = _unstretch(start)[:, None], _unstretch(stop)[:, None]
         y = y0 + (y1 - y0) * z
         x, slope = _stretch(y)
