@@ -141,6 +141,16 @@ def cumulative_sum(xp: Namespace, values: Array) -> Array:
     return xp.cumulative_sum(values, axis=-1) if hasattr(xp, "cumulative_sum") else xp.cumsum(values, axis=-1)
 
 
+def overflow_is_checked() -> np.errstate:
+    """No NumPy warning where an overflow is looked for, and found, in the result."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
+def detached(array: Array) -> Array:
+    """A PyTorch tensor without its autograd history (gradients are hand-derived here); other arrays as they are."""
+    return array.detach() if hasattr(array, "detach") else array
+
+
 def slices(length: int, chunk: int) -> Iterator[slice]:
     """Slices of at most `chunk` that cover range(length); the standard allows no stop beyond the end.
 
@@ -169,7 +179,7 @@ def check_inputs(xp: Namespace, **arrays: Array) -> Array:
         raise ValueError(f"{name} must have shape (N, d), got {tuple(array.shape)}: for one input pass {name}[None]")
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"{name} must have shape (N, d) with d ≥ 1, got {tuple(array.shape)}")
-    array = xp.astype(array, dtype, copy=False)
+    array = xp.astype(detached(array), dtype, copy=False)
     if not bool(xp.all(xp.isfinite(array))):
         raise ValueError(f"{name} must be finite")
     return array

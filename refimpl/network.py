@@ -10,7 +10,7 @@ import numpy as np
 
 from refimpl import activations
 from refimpl.activations import Activation
-from refimpl.backend import Array, Namespace, check_inputs, float_dtype, from_host, namespace, to_host
+from refimpl.backend import Array, Namespace, check_inputs, detached, float_dtype, from_host, namespace, to_host
 from refimpl.finite import contraction
 from refimpl.finite.contraction import Scales
 from refimpl.finite.system import Sweep, System
@@ -137,7 +137,9 @@ class NeuralODE:
         blocks = [rng.standard_normal(shape) for shape in shapes]
         like = np.zeros(0) if like is None else like
         xp = namespace(like)
-        dtype = float_dtype(xp, like=like) if dtype is None else dtype
+        if dtype is not None and not xp.isdtype(xp.zeros(0, dtype=dtype).dtype, "real floating"):
+            raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
+        dtype = float_dtype(xp, dtype=like if dtype is None else xp.zeros(0, dtype=dtype))
         return Params(*(from_host(xp, block, like, dtype=dtype) for block in blocks))
 
     def predict(self, theta: Params, X: Array, solver: Solver | None = None) -> Array:
@@ -147,13 +149,12 @@ class NeuralODE:
 
     def loss(self, theta: Params, X: Array, y: Array, solver: Solver | None = None) -> float:
         """L(θ) = ½ Σ_i (f(x_i) − y_i)²  (2), for targets y of shape (N,)."""
-        xp = namespace(theta.U, X, y)
-        y = _check_targets(xp, X, y)
+        xp, y = _check_targets(theta, X, y)
         return float(xp.sum((self.predict(theta, X, solver) - y) ** 2)) / 2
 
     def gradient(self, theta: Params, X: Array, y: Array, solver: Solver | None = None) -> Params:
         """∇L(θ) = Σ_i (f(x_i) − y_i) ∇f(x_i), from one forward and one adjoint solve."""
-        y = _check_targets(namespace(theta.U, X, y), X, y)
+        _, y = _check_targets(theta, X, y)
         xp, X, system, solver = self._prepare(theta, X, solver)
         sweep = solver.sweep(system)
         residual = xp.matmul(sweep.terminal_phi.T, system.v) - xp.astype(y, X.dtype, copy=False)
@@ -177,13 +178,17 @@ class NeuralODE:
 
     def trajectory(self, theta: Params, X: Array, t: Array, solver: Solver | None = None) -> Trajectory:
         """h_t and λ_t = ∂f/∂h_t at times t of shape (k,) in [0, T]; for `Euler` at its layer times ℓ T/L only."""
-        xp = namespace(theta.U, X, t)
+        xp = _check_kinds(theta, X, t)
+        float_dtype(xp, t=t)
         times = np.asarray(to_host(t), dtype=float)
         if times.ndim != 1:
             raise ValueError(f"t must have shape (k,), got {times.shape}")
         if not ((times >= 0) & (times <= self.horizon)).all():
             raise ValueError(f"t must lie in [0, {self.horizon:g}], got {times.min():g} … {times.max():g}")
         xp, X, system, solver = self._prepare(theta, X, solver)
+        if 0 in (times.size, X.shape[0]):
+            empty = xp.zeros((times.size, X.shape[0], theta.width), dtype=X.dtype, device=X.device)
+            return Trajectory(t, empty, empty)
         h, adjoint = solver.trajectory(system, times)
         return Trajectory(t, *(xp.astype(xp.matrix_transpose(z), X.dtype, copy=False) for z in (h, adjoint)))
 
@@ -201,11 +206,9 @@ class NeuralODE:
 
     def _prepare(self, theta: Params, X: Array, solver: Solver | None) -> tuple[Namespace, Array, System, Solver]:
         """Validated inputs as the solvers want them: one dtype, scaled weights, initial states."""
-        if not isinstance(theta, Params):
-            raise TypeError(f"theta must be a Params, got {type(theta).__qualname__}")
+        xp = _check_kinds(theta, X)
         if not isinstance(solver, Solver | None):
             raise TypeError(f"solver must be SolveIVP, Gauss, Euler or None, got {solver!r}")
-        xp = namespace(theta.U, X)
         X = check_inputs(xp, X=X)
         if X.shape[1] != theta.dim:
             raise ValueError(f"X must have d = {theta.dim} columns to fit theta.U, got shape {tuple(X.shape)}")
@@ -220,10 +223,18 @@ class NeuralODE:
         return xp, X, system, solver
 
 
-def _check_targets(xp: Namespace, X: Array, y: Array) -> Array:
-    y = xp.astype(y, float_dtype(xp, y=y), copy=False)
+def _check_targets(theta: Params, X: Array, y: Array) -> tuple[Namespace, Array]:
+    xp = _check_kinds(theta, X, y)
+    X = check_inputs(xp, X=X)
+    y = xp.astype(detached(y), float_dtype(xp, y=y), copy=False)
     if y.ndim != 1 or y.shape[0] != X.shape[0]:
         raise ValueError(f"y must have shape ({X.shape[0]},) to fit X, got {tuple(y.shape)}")
     if not bool(xp.all(xp.isfinite(y))):
         raise ValueError("y must be finite")
-    return y
+    return xp, y
+
+
+def _check_kinds(theta: Params, *arrays: Array) -> Namespace:
+    if not isinstance(theta, Params):
+        raise TypeError(f"theta must be a Params, got {type(theta).__qualname__}")
+    return namespace(theta.U, *arrays)

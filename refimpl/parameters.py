@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 
-from refimpl.backend import Array, Namespace, float_dtype, namespace
+from refimpl.backend import Array, Namespace, detached, float_dtype, namespace
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,8 @@ class Params:
     W: Array
     v: Array
 
+    __array_ufunc__ = None  # or NumPy would take array * Params for an array of objects
+
     def __post_init__(self) -> None:
         xp = self.namespace
         dtype = float_dtype(xp, U=self.U, W=self.W, v=self.v)
@@ -52,7 +56,7 @@ class Params:
         if tuple(self.v.shape) != (n,):
             raise ValueError(f"v must have shape ({n},) to fit U, got {tuple(self.v.shape)}")
         for name in ("U", "W", "v"):
-            block = xp.astype(getattr(self, name), dtype, copy=False)
+            block = xp.astype(detached(getattr(self, name)), dtype, copy=False)
             if not bool(xp.all(xp.isfinite(block))):
                 raise ValueError(f"{name} must be finite")
             object.__setattr__(self, name, block)
@@ -75,16 +79,17 @@ class Params:
     def __add__(self, other: Params) -> Params:
         if not isinstance(other, Params):
             return NotImplemented
-        return Params(self.U + other.U, self.W + other.W, self.v + other.v)
+        return Params(*(a + b for a, b in self._paired(other)))
 
     def __sub__(self, other: Params) -> Params:
         if not isinstance(other, Params):
             return NotImplemented
-        return Params(self.U - other.U, self.W - other.W, self.v - other.v)
+        return Params(*(a - b for a, b in self._paired(other)))
 
     def __mul__(self, scalar: float) -> Params:
-        if isinstance(scalar, Params):
+        if isinstance(scalar, bool) or not isinstance(scalar, Real):
             return NotImplemented
+        scalar = float(scalar)
         return Params(scalar * self.U, scalar * self.W, scalar * self.v)
 
     __rmul__ = __mul__
@@ -95,7 +100,7 @@ class Params:
     def dot(self, other: Params) -> float:
         """Euclidean inner product ⟨θ, θ'⟩ over all blocks."""
         xp = self.namespace
-        return sum(float(xp.sum(a * b)) for a, b in zip(self._blocks(), other._blocks(), strict=True))
+        return sum(float(xp.sum(a * b)) for a, b in self._paired(other))
 
     def norm(self) -> float:
         """Euclidean norm ‖θ‖ over all blocks."""
@@ -108,6 +113,14 @@ class Params:
 
     def _blocks(self) -> tuple[Array, Array, Array]:
         return self.U, self.W, self.v
+
+    def _paired(self, other: Params) -> Iterator[tuple[Array, Array]]:
+        """Blocks of both, of one library and one shape each."""
+        namespace(self.U, other.U)
+        for name, a, b in zip(("U", "W", "v"), self._blocks(), other._blocks(), strict=True):
+            if a.shape != b.shape:
+                raise ValueError(f"{name} must have one shape in both, got {tuple(a.shape)} and {tuple(b.shape)}")
+            yield a, b
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +141,12 @@ class Jacobian:
     def apply(self, direction: Params) -> Array:
         """Directional derivatives J·θ', shape (N,)."""
         xp = namespace(self.U, direction.U)
+        for name in ("U", "W", "v"):
+            if tuple(getattr(direction, name).shape) != tuple(getattr(self, name).shape[1:]):
+                raise ValueError(
+                    f"direction.{name} must have shape {tuple(getattr(self, name).shape[1:])}, "
+                    f"got {tuple(getattr(direction, name).shape)}"
+                )
         blocks = zip((self.U, self.W, self.v), (direction.U, direction.W, direction.v), strict=True)
         return sum(xp.sum(J * block, axis=tuple(range(1, J.ndim))) for J, block in blocks)
 

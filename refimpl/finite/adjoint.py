@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from refimpl.backend import Array, from_host
+from refimpl.backend import Array, from_host, overflow_is_checked
 from refimpl.finite.forward import Flow, StageDivergenceError, combine, forward, solve_stages
 from refimpl.finite.system import Sweep, System
 from refimpl.scheme import Scheme
@@ -26,6 +26,7 @@ class AdjointFlow:
     boundary: Array
 
 
+@overflow_is_checked()
 def adjoint(system: System, scheme: Scheme, flow: Flow) -> AdjointFlow:
     """Solve (3) backwards on the adjoint tableau, along the forward solution `flow`.
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from refimpl.backend import Array, Namespace, from_host
+from refimpl.backend import Array, Namespace, from_host, overflow_is_checked
 from refimpl.errors import BlowUpError
 from refimpl.finite.system import System
 from refimpl.quadrature import Host
@@ -50,6 +50,7 @@ class Flow:
         return self.boundary[-1, ...]
 
 
+@overflow_is_checked()
 def forward(system: System, scheme: Scheme) -> Flow:
     """Solve (1) under `scheme`.
 
@@ -77,6 +78,7 @@ def forward(system: System, scheme: Scheme) -> Flow:
     return Flow(phi, dphi, boundary)
 
 
+@overflow_is_checked()
 def terminal_state(system: System, scheme: Scheme) -> Array:
     """h_T alone, shape (n, N); keeps nothing of the way there."""
     h = system.h0
@@ -121,7 +123,7 @@ def solve_stages(
 
     Notes
     -----
-    A sweep's change is measured for the worst sample, relative to that sample's own norm, so that a row of the
+    A sweep's change is measured for the worst sample, relative to that sample's own size, so that a row of the
     batch never depends on its neighbours. The sweeps stop when the change is a few units of rounding, or when it
     no longer falls and is within the rounding that products of length n leave behind.
     """
@@ -134,7 +136,7 @@ def solve_stages(
     changes: list[float] = []
     while len(changes) < MAX_SWEEPS:
         update = start + combine(xp, tableau, rates)
-        changes.append(relative_distance(xp, update, stages))
+        changes.append(_relative_change(xp, update, stages))
         stages, rates = update, rate(update)
         if changes[-1] <= 2 * eps:
             return stages, rates
@@ -149,8 +151,20 @@ def relative_distance(xp: Namespace, new: Array, old: Array) -> float:
     """max over leading axes and samples of ‖new − old‖ / ‖new‖, with norms over the neurons (axis −2)."""
     if 0 in new.shape:
         return 0.0
-    size = xp.linalg.vector_norm(new, axis=-2)
-    change = xp.linalg.vector_norm(new - old, axis=-2)
+    largest = xp.max(xp.abs(new), axis=-2, keepdims=True)
+    largest = xp.where(largest == 0, xp.ones_like(largest), largest)  # so that no square over- or underflows
+    size = xp.linalg.vector_norm(new / largest, axis=-2)
+    return _largest_ratio(xp, xp.linalg.vector_norm((new - old) / largest, axis=-2), size)
+
+
+def _relative_change(xp: Namespace, new: Array, old: Array) -> float:
+    """Like `relative_distance`, in the cheaper maximum norm: enough to see an iteration stand still."""
+    if 0 in new.shape:
+        return 0.0
+    return _largest_ratio(xp, xp.max(xp.abs(new - old), axis=-2), xp.max(xp.abs(new), axis=-2))
+
+
+def _largest_ratio(xp: Namespace, change: Array, size: Array) -> float:
     ratio = xp.where(change == 0, xp.zeros_like(change), change / xp.where(size == 0, xp.ones_like(size), size))
     return float(xp.max(ratio))
 

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse
 from scipy.integrate import solve_ivp
 
-from refimpl.backend import Array
+from refimpl.backend import Array, overflow_is_checked
 from refimpl.errors import AccuracyError, BlowUpError
 from refimpl.finite.refine import ESCAPED
 from refimpl.finite.system import Sweep, System
@@ -46,8 +46,8 @@ def ivp_terminal(system: System, tolerance: Tolerance) -> Array:
 
 def ivp_trajectory(system: System, tolerance: Tolerance, times: Host) -> tuple[Array, Array]:
     """h_t and λ_t at `times` from the dense outputs, each of shape (len(times), n, N)."""
-    forward, backward = _solve_both(system, tolerance)
-    return _neurons_first(forward.sol(times), system), _neurons_first(backward.sol(times), system)
+    forward, backward, scale = _solve_both(system, tolerance)
+    return _neurons_first(forward.sol(times), system), _neurons_first(backward.sol(times), system, scale)
 
 
 def ivp_sweep(system: System, tolerance: Tolerance) -> Sweep:
@@ -55,26 +55,26 @@ def ivp_sweep(system: System, tolerance: Tolerance) -> Sweep:
 
     The dense outputs are smooth only inside a step, so the quadrature of (4) breaks where either of them does.
     """
-    forward, backward = _solve_both(system, tolerance)
+    forward, backward, scale = _solve_both(system, tolerance)
     breaks = np.unique(np.concatenate([forward.t, backward.t]))
     c, b = gauss_legendre(QUADRATURE[tolerance.method])
     length = np.diff(breaks)[:, None]
     times = (breaks[:-1, None] + length * c).ravel()
     terminal = _neurons_first(forward.y[:, -1:], system)[0]
     return Sweep(
-        weights=(length * b).ravel(),
+        weights=(length * b).ravel().astype(system.h0.dtype),
         phi=system.activation.phi(_neurons_first(forward.sol(times), system)),
-        adjoint=_neurons_first(backward.sol(times), system),
+        adjoint=_neurons_first(backward.sol(times), system, scale),
         terminal=terminal,
         terminal_phi=system.activation.phi(terminal),
-        initial_adjoint=_neurons_first(backward.y[:, -1:], system)[0],
+        initial_adjoint=_neurons_first(backward.y[:, -1:], system, scale)[0],
     )
 
 
-def _neurons_first(flat: Host, system: System) -> Array:
-    """(N n, k) as scipy holds it, one sample after the other → (k, n, N)."""
+def _neurons_first(flat: Host, system: System, scale: Host | float = 1.0) -> Array:
+    """(N n, k) as scipy holds it, one sample after the other → `scale` × (k, n, N), in the dtype of the system."""
     n, N = system.h0.shape
-    return np.ascontiguousarray(flat.reshape(N, n, -1).transpose(2, 1, 0))
+    return np.ascontiguousarray(flat.reshape(N, n, -1).transpose(2, 1, 0) * scale, dtype=system.h0.dtype)
 
 
 def _solve_forward(system: System, tolerance: Tolerance, *, dense: bool) -> Any:
@@ -91,8 +91,11 @@ def _solve_forward(system: System, tolerance: Tolerance, *, dense: bool) -> Any:
     return _integrate(system, tolerance, rate, blocks, system.h0.T.astype(float).ravel(), (0.0, system.horizon), dense)
 
 
-def _solve_both(system: System, tolerance: Tolerance) -> tuple[Any, Any]:
-    """Forward solution, then the adjoint one along its dense output."""
+def _solve_both(system: System, tolerance: Tolerance) -> tuple[Any, Any, Host]:
+    """Forward solution, the adjoint one along its dense output, and the factors (N,) to put before the latter.
+
+    λ is linear in λ_T, and is solved from a λ_T of size 1: its absolute tolerance then means the same for any σ_v.
+    """
     activation, W = system.activation, system.W.astype(float)
     n, N = system.h0.shape
     forward = _solve_forward(system, tolerance, dense=True)
@@ -108,8 +111,11 @@ def _solve_both(system: System, tolerance: Tolerance) -> tuple[Any, Any]:
         return -slope(t)[:, :, None] * W.T
 
     terminal_slope = activation.dphi(forward.y[:, -1].reshape(N, n))
-    terminal = (terminal_slope * system.v.astype(float)).ravel()
-    return forward, _integrate(system, tolerance, rate, blocks, terminal, (system.horizon, 0.0), True)
+    terminal = terminal_slope * system.v.astype(float)
+    size = np.max(np.abs(terminal), axis=1)
+    scale = np.where(size == 0, 1.0, size)
+    start = (terminal / scale[:, None]).ravel()
+    return forward, _integrate(system, tolerance, rate, blocks, start, (system.horizon, 0.0), True), scale
 
 
 def _integrate(
@@ -134,24 +140,46 @@ def _integrate(
             f"{SMALLEST_RTOL:.3g}: pass fewer rows at a time, or use Gauss",
             reached=SMALLEST_RTOL * math.sqrt(N),
         )
-    with np.errstate(over="ignore", invalid="ignore"):
+    bounded = math.isfinite(system.activation.lipschitz)
+    with overflow_is_checked():
         solution = solve_ivp(
-            rate,
+            rate if bounded else _clipped(rate),
             span,
             start,
             method=tolerance.method,
             rtol=rtol,
             atol=tolerance.atol / math.sqrt(N),
             dense_output=dense,
+            events=None if bounded else _escape(start),
             **_jacobian_options(tolerance.method, blocks, n, N),
         )
     if solution.status == 0 and np.isfinite(solution.y[:, -1]).all():
         return solution
-    growth = np.nanmax(np.abs(solution.y[:, -1])) / (1 + np.max(np.abs(start)))
     time = float(solution.t[-1])
-    if not math.isfinite(system.activation.lipschitz) and not growth < math.sqrt(ESCAPED):
+    if solution.status == 1:
         raise BlowUpError(f"h(t) escapes to infinity near t = {time:.9g}, before T = {system.horizon:g}", time=time)
     raise AccuracyError(f"{tolerance.method} stopped at t = {time:.6g}: {solution.message}")
+
+
+def _escape(start: Host) -> Callable[[float, Host], float]:
+    """Event of a solution that is not bounded a priori: growth by the factor `ESCAPED`."""
+    limit = ESCAPED * (1 + np.max(np.abs(start)))
+
+    def event(_t: float, flat: Host) -> float:
+        return float(limit - np.max(np.abs(flat)))
+
+    event.terminal = True  # type: ignore[attr-defined]  # the protocol of solve_ivp
+    return event
+
+
+def _clipped(rate: Callable[[float, Host], Array]) -> Callable[[float, Host], Array]:
+    """A rate that stays finite where a trial step lands beyond the blow-up: scipy loops for ever on NaN."""
+    largest = 1e120
+
+    def clipped(t: float, flat: Host) -> Array:
+        return np.clip(np.nan_to_num(rate(t, flat), nan=largest), -largest, largest)
+
+    return clipped
 
 
 def _jacobian_options(method: str, blocks: Callable[[float, Host], Array], n: int, N: int) -> dict[str, Any]:

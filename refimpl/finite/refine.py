@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from refimpl.backend import overflow_is_checked
 from refimpl.errors import AccuracyError, BlowUpError
 from refimpl.finite.forward import StageDivergenceError, combine, step_forward
 from refimpl.finite.system import System
@@ -131,6 +132,7 @@ def _solve_as_given(system: System, scheme: Scheme, solve: Callable[[Scheme], So
         raise AccuracyError(f"{failure}: the step of length {scheme.step:.3g} is too long, use more steps") from failure
 
 
+@overflow_is_checked()
 def _raise_if_escaping(system: System, failure: StageDivergenceError) -> None:
     """Follow a solution whose step failed with ever shorter steps; raise `BlowUpError` if it escapes before T.
 
