@@ -48,6 +48,55 @@ def gauss_legendre(nodes: int) -> tuple[Host, Host]:
     return points, weights
 
 
+def lagrange(nodes: int, y: Host) -> Host:
+    """ℓ_j(y) for the Lagrange polynomials ℓ_j of the Gauss nodes on [0, 1].
+
+    Parameters
+    ----------
+    nodes : int
+    y : ndarray, any shape
+
+    Returns
+    -------
+    ndarray, shape ``(*y.shape, nodes)``
+
+    Notes
+    -----
+    With P_k the Legendre polynomials on [0, 1], ℓ_j = b_j Σ_k (2k+1) P_k(c_j) P_k exactly for k < nodes: no Vandermonde
+    system is solved, so this is stable.
+
+    Examples
+    --------
+    >>> c, _ = gauss_legendre(4)
+    >>> (lagrange(4, np.asarray([0.5])) @ c**3).round(14).tolist()
+    [0.125]
+    """
+    return legendre.legvander(2 * y - 1, nodes - 1) @ _lagrange_coefficients(nodes)
+
+
+def lagrange_integrals(nodes: int, y: Host) -> Host:
+    """∫_0^y ℓ_j, shape ``(*y.shape, nodes)``: the continuous Runge–Kutta tableau of the Gauss nodes.
+
+    From (2k+1) ∫_0^y P_k = (P_{k+1}(y) − P_{k−1}(y)) / 2.
+
+    Examples
+    --------
+    >>> lagrange_integrals(2, np.asarray([0.5, 1.0])).round(6).tolist()
+    [[0.466506, 0.033494], [0.5, 0.5]]
+    """
+    P = legendre.legvander(2 * y - 1, nodes)
+    k = np.arange(1, nodes)
+    integrals = np.concatenate([(P[..., 1:2] + 1) / 2, (P[..., 2:] - P[..., :-2]) / (4 * k + 2)], axis=-1)
+    return integrals @ _lagrange_coefficients(nodes)
+
+
+@lru_cache(maxsize=64)
+def _lagrange_coefficients(nodes: int) -> Host:
+    """Legendre coefficients (row k) of ℓ_j (column j)."""
+    c, b = gauss_legendre(nodes)
+    return (2 * np.arange(nodes) + 1)[:, None] * legendre.legvander(2 * c - 1, nodes - 1).T * b
+
+
 @lru_cache(maxsize=16)
 def radial_rule(nodes: int) -> tuple[Host, Host]:
     """Gauss rule for the weight r exp(−r²/2) on r > 0, the density of the radius of a standard normal pair.

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.polynomial import legendre
 
 from refimpl.backend import Array, Namespace, cumulative_sum, from_host
-from refimpl.quadrature import Host, gauss_legendre
+from refimpl.quadrature import Host, gauss_legendre, lagrange_integrals
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,29 +141,3 @@ def _gauss_tableau(nodes: int) -> tuple[Host, Host, Host]:
     for part in tableau:
         part.setflags(write=False)
     return tableau
-
-
-def lagrange_integrals(nodes: int, theta: Host) -> Host:
-    """∫_0^θ ℓ_j for the Lagrange polynomials ℓ_j of the Gauss nodes on [0, 1]: the continuous tableau.
-
-    Parameters
-    ----------
-    nodes : int
-    theta : ndarray, shape (k,)
-
-    Returns
-    -------
-    ndarray, shape (k, nodes)
-
-    Notes
-    -----
-    With P_k the Legendre polynomials on [0, 1], ℓ_j = b_j Σ_k (2k+1) P_k(c_j) P_k exactly for k < nodes, and
-    (2k+1) ∫_0^θ P_k = (P_{k+1}(θ) − P_{k−1}(θ)) / 2. No Vandermonde system is solved, so this is stable.
-    """
-    c, b = gauss_legendre(nodes)
-    at_nodes = legendre.legvander(2 * c - 1, nodes - 1)
-    at_theta = legendre.legvander(2 * np.asarray(theta, dtype=float) - 1, nodes)
-    integrals = np.empty((at_theta.shape[0], nodes))
-    integrals[:, 0] = theta
-    integrals[:, 1:] = (at_theta[:, 2:] - at_theta[:, :-2]) / 2
-    return integrals @ at_nodes.T * b

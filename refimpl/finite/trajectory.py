@@ -8,8 +8,8 @@ from refimpl.backend import Array
 from refimpl.finite.adjoint import adjoint
 from refimpl.finite.forward import combine, forward
 from refimpl.finite.system import System
-from refimpl.quadrature import Host
-from refimpl.scheme import Scheme, lagrange_integrals
+from refimpl.quadrature import Host, lagrange_integrals
+from refimpl.scheme import Scheme
 
 
 def collocation_trajectory(system: System, scheme: Scheme, times: Host) -> tuple[Array, Array]:

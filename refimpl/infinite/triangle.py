@@ -20,9 +20,8 @@ from functools import cached_property, lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.polynomial import legendre
 
-from refimpl.quadrature import Host, gauss_legendre
+from refimpl.quadrature import Host, gauss_legendre, lagrange, lagrange_integrals
 
 Chart: TypeAlias = Literal["diagonal", "corner"]
 Bound: TypeAlias = Callable[[Host], Host]
@@ -31,33 +30,6 @@ Bound: TypeAlias = Callable[[Host], Host]
 _KAPPA = math.asinh(1 / 3e-3)
 # Target points whose rows are computed at once.
 _BLOCK = 128
-
-
-@lru_cache(maxsize=64)
-def _coefficients(n: int) -> Host:
-    """Legendre coefficients (row k) of the cardinal functions (column j) of the `n` Gauss nodes."""
-    y, weight = gauss_legendre(n)
-    return (2 * np.arange(n) + 1)[:, None] * legendre.legvander(2 * y - 1, n - 1).T * weight
-
-
-def cardinal(n: int, y: Host) -> Host:
-    """ℓ_j(y) of the `n` Gauss nodes on [0, 1]; shape (*y.shape, n).
-
-    Examples
-    --------
-    >>> nodes, _ = gauss_legendre(4)
-    >>> bool(np.allclose(cardinal(4, np.asarray([0.3])) @ nodes**3, 0.3**3))
-    True
-    """
-    return legendre.legvander(2 * y - 1, n - 1) @ _coefficients(n)
-
-
-def _primitive(n: int, y: Host) -> Host:
-    """∫_0^y ℓ_j, from ∫ P_k = (P_{k+1} − P_{k−1})/(2k + 1)."""
-    P = legendre.legvander(2 * y - 1, n)
-    k = np.arange(1, n)
-    integrals = np.concatenate([(P[..., 1:2] + 1) / 2, (P[..., 2:] - P[..., :-2]) / (4 * k + 2)], axis=-1)
-    return integrals @ _coefficients(n)
 
 
 def _stretch(y: Host) -> tuple[Host, Host]:
@@ -135,7 +107,7 @@ class Triangle:
 
     def at_times(self, profile: Host) -> tuple[Host, Host]:
         """Interpolant of `profile` (given at `profile_nodes`) at the times t and at the times s of the nodes."""
-        return cardinal(self.graded, self.t) @ profile, cardinal(self.graded, self.s) @ profile
+        return lagrange(self.graded, self.t) @ profile, lagrange(self.graded, self.s) @ profile
 
     def interpolate(self, F: Host, t: Host) -> Host:
         """F on the tensor grid t × t; shape (B, len(t), len(t))."""
@@ -155,8 +127,8 @@ class Triangle:
         x, along = (t - s, s) if self.chart == "diagonal" else (t, s)
         width = self._width(x)
         v = np.divide(along, width, out=np.zeros_like(width), where=width > 0)  # a collapsed edge: any v will do
-        y = cardinal(self.graded, _unstretch(x))
-        rows: Host = (y[:, :, None] * cardinal(self.across, np.minimum(v, 1))[:, None, :]).reshape(len(t), -1)
+        y = lagrange(self.graded, _unstretch(x))
+        rows: Host = (y[:, :, None] * lagrange(self.across, np.minimum(v, 1))[:, None, :]).reshape(len(t), -1)
         return rows
 
     def _reverse(self, F: Host) -> Host:
@@ -227,8 +199,8 @@ class Triangle:
         rows = np.empty((len(start), self.graded * self.across))
         for i in range(0, len(start), _BLOCK):
             k = slice(i, i + _BLOCK)
-            along = cardinal(self.graded, y[k]) * weights[k, :, None]
-            across = _primitive(self.across, high[k]) - _primitive(self.across, low[k])
+            along = lagrange(self.graded, y[k]) * weights[k, :, None]
+            across = lagrange_integrals(self.across, high[k]) - lagrange_integrals(self.across, low[k])
             rows[k] = (along.transpose(0, 2, 1) @ across).reshape(len(along), -1)
         return rows
 
