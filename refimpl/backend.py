@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import scipy.special
 
+from refimpl.errors import AccuracyError
+
 Array: TypeAlias = Any
 """An array of one of the supported libraries (the standard has no nominal type)."""
 
@@ -144,6 +146,12 @@ def cumulative_sum(xp: Namespace, values: Array) -> Array:
 def overflow_is_checked() -> np.errstate:
     """No NumPy warning where an overflow is looked for, and found, in the result."""
     return np.errstate(over="ignore", invalid="ignore")
+
+
+def check_overflow(xp: Namespace, what: str, *arrays: Array) -> None:
+    """Raise `AccuracyError` if any entry is not finite: the arguments were, so `what` has overflowed."""
+    if not all(bool(xp.all(xp.isfinite(array))) for array in arrays):
+        raise AccuracyError(f"{what} overflows {arrays[0].dtype}")
 
 
 def detached(array: Array) -> Array:

@@ -32,7 +32,7 @@ class BlowUpError(ArithmeticError):
     message : str
         What escaped.
     time : float
-        Time up to which the solution was followed; a lower estimate of the blow-up time.
+        Time up to which the solution was followed: the blow-up time, or somewhat less.
 
     Examples
     --------

@@ -10,7 +10,18 @@ import numpy as np
 
 from refimpl import activations
 from refimpl.activations import Activation
-from refimpl.backend import Array, Namespace, check_inputs, detached, float_dtype, from_host, namespace, to_host
+from refimpl.backend import (
+    Array,
+    Namespace,
+    check_inputs,
+    check_overflow,
+    detached,
+    float_dtype,
+    from_host,
+    namespace,
+    overflow_is_checked,
+    to_host,
+)
 from refimpl.finite import contraction
 from refimpl.finite.contraction import Scales
 from refimpl.finite.system import Sweep, System
@@ -142,29 +153,42 @@ class NeuralODE:
         dtype = float_dtype(xp, dtype=like if dtype is None else xp.zeros(0, dtype=dtype))
         return Params(*(from_host(xp, block, like, dtype=dtype) for block in blocks))
 
+    @overflow_is_checked()
     def predict(self, theta: Params, X: Array, solver: Solver | None = None) -> Array:
         """f(x_i), shape (N,)."""
         xp, X, system, solver = self._prepare(theta, X, solver)
-        return xp.matmul(xp.matrix_transpose(self.phi.phi(solver.terminal(system))), system.v)
+        outputs = xp.matmul(xp.matrix_transpose(self.phi.phi(solver.terminal(system))), system.v)
+        check_overflow(xp, "f", outputs)
+        return outputs
 
+    @overflow_is_checked()
     def loss(self, theta: Params, X: Array, y: Array, solver: Solver | None = None) -> float:
         """L(θ) = ½ Σ_i (f(x_i) − y_i)²  (2), for targets y of shape (N,)."""
         xp, y = _check_targets(theta, X, y)
-        return float(xp.sum((self.predict(theta, X, solver) - y) ** 2)) / 2
+        total = xp.sum((self.predict(theta, X, solver) - y) ** 2) / 2
+        check_overflow(xp, "the loss", total)
+        return float(total)
 
+    @overflow_is_checked()
     def gradient(self, theta: Params, X: Array, y: Array, solver: Solver | None = None) -> Params:
         """∇L(θ) = Σ_i (f(x_i) − y_i) ∇f(x_i), from one forward and one adjoint solve."""
         _, y = _check_targets(theta, X, y)
         xp, X, system, solver = self._prepare(theta, X, solver)
         sweep = solver.sweep(system)
         residual = xp.matmul(sweep.terminal_phi.T, system.v) - xp.astype(y, X.dtype, copy=False)
-        return Params(*contraction.gradient(xp, sweep, X, residual, self._scales(theta), system.layered))
+        blocks = contraction.gradient(xp, sweep, X, residual, self._scales(theta), system.layered)
+        check_overflow(xp, "the gradient", *blocks)
+        return Params(*blocks)
 
+    @overflow_is_checked()
     def jacobian(self, theta: Params, X: Array, solver: Solver | None = None) -> Jacobian:
         """∂f(x_i)/∂θ for every input (4): N times as many numbers as θ has. `ntk` and `gradient` never form it."""
         xp, X, system, solver = self._prepare(theta, X, solver)
-        return Jacobian(*contraction.jacobian(xp, solver.sweep(system), X, self._scales(theta), system.layered))
+        blocks = contraction.jacobian(xp, solver.sweep(system), X, self._scales(theta), system.layered)
+        check_overflow(xp, "the Jacobian", *blocks)
+        return Jacobian(*blocks)
 
+    @overflow_is_checked()
     def ntk(self, theta: Params, X: Array, X2: Array | None = None, solver: Solver | None = None) -> Array:
         """K_θ(x, x̄) = ⟨∇f(x), ∇f(x̄)⟩  (9) between the rows of X and of X2 (default: X), shape (N, N2).
 
@@ -174,8 +198,10 @@ class NeuralODE:
         _, X2, other, _ = (xp, X, sweep, layered) if X2 is None else self._sweep(theta, X2, solver)
         blocks = contraction.kernel(xp, sweep, X, other, X2, self._scales(theta), layered)
         total = blocks[0] + blocks[1] + blocks[2]
+        check_overflow(xp, "K_θ", total)
         return (total + total.T) / 2 if other is sweep else total
 
+    @overflow_is_checked()
     def trajectory(self, theta: Params, X: Array, t: Array, solver: Solver | None = None) -> Trajectory:
         """h_t and λ_t = ∂f/∂h_t at times t of shape (k,) in [0, T]; for `Euler` at its layer times ℓ T/L only."""
         xp = _check_kinds(theta, X, t)
@@ -215,7 +241,10 @@ class NeuralODE:
         dtype = float_dtype(xp, X=X, theta=theta.U)
         X, U, W, v = (xp.astype(array, dtype, copy=False) for array in (X, theta.U, theta.W, theta.v))
         scales = self._scales(theta)
-        system = System(xp, self.phi, self.horizon, scales.w * W, scales.v * v, scales.u * xp.matmul(U, X.T))
+        with overflow_is_checked():
+            h0 = scales.u * xp.matmul(U, X.T)
+        check_overflow(xp, "h_0 = σ_u U x", h0)
+        system = System(xp, self.phi, self.horizon, scales.w * W, scales.v * v, h0)
         if solver is None:
             solver = default_solver(xp, dtype)
         if X.shape[0] == 0:

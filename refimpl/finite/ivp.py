@@ -18,7 +18,7 @@ from refimpl.finite.system import Sweep, System
 from refimpl.quadrature import Host, gauss_legendre
 
 QUADRATURE = {"RK23": 3, "RK45": 4, "DOP853": 6, "Radau": 4, "BDF": 4, "LSODA": 8}
-"""Method → Gauss nodes per accepted step for (4): their degree exceeds that of the dense output's product."""
+"""Method → Gauss nodes per accepted step for (4): twice their number exceeds the order of the method."""
 
 IMPLICIT = ("Radau", "BDF", "LSODA")
 

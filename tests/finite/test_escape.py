@@ -1,0 +1,150 @@
+"""Solutions that escape to infinity, and those that only look like it.
+
+One neuron with φ = z²/2 is ḣ = s h²/2: h(t) = h₀ / (1 − s h₀ t/2) escapes at 2/(s h₀), s = σ_w W.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refimpl import AccuracyError, BlowUpError, Euler, Gauss, NeuralODE, Params, SolveIVP
+
+SETTLING = [
+    SolveIVP(), SolveIVP("RK45"), SolveIVP("RK23", rtol=1e-6), SolveIVP("Radau", rtol=1e-7), SolveIVP("BDF", rtol=1e-8),
+    Gauss(), Gauss(nodes=8), Gauss(steps=8), Gauss(8, 4), Gauss(2, 16), Gauss(1, 1),
+]  # fmt: skip
+
+
+def one_neuron(w=1.0, u=1.0):
+    return Params(np.asarray([[u]]), np.asarray([[w]]), np.ones(1))
+
+
+def is_just_before(time, escape):
+    """A lower estimate of the time of escape, up to the error of the solution itself."""
+    return (1 - 1e-2) * escape < time < (1 + 1e-4) * escape
+
+
+def call(net, theta, X, solver, method):
+    arguments = {
+        "predict": (),
+        "ntk": (),
+        "trajectory": (np.asarray([0.0, net.horizon]),),
+        "gradient": (np.zeros(len(X)),),
+    }
+    return getattr(net, method)(theta, X, *arguments[method], solver=solver)
+
+
+@pytest.mark.parametrize("solver", SETTLING, ids=str)
+@pytest.mark.parametrize("method", ["predict", "gradient", "ntk", "trajectory"])
+def test_escape_to_infinity_raises_with_the_time_it_happens(solver, method):
+    net, theta = NeuralODE("quadratic", horizon=3.0, sigma_w=0.8), one_neuron(w=1.1, u=1.5)
+    escape = 2 / (0.8 * 1.1 * 1.5)
+    with pytest.raises(BlowUpError) as caught:
+        call(net, theta, np.ones((1, 1)), solver, method)
+    assert is_just_before(caught.value.time, escape)
+    assert str(net.horizon)[0] in str(caught.value)
+
+
+def test_lsoda_on_a_solution_that_escapes_raises_instead_of_stepping_for_ever():
+    program = """
+import numpy as np, refimpl
+theta = refimpl.Params(np.ones((1, 1)), np.ones((1, 1)), np.ones(1))
+try:
+    refimpl.NeuralODE("quadratic", horizon=3.0).predict(theta, np.ones((1, 1)), refimpl.SolveIVP("LSODA"))
+except refimpl.BlowUpError as error:
+    assert abs(error.time - 2) < 1e-3, error.time
+else:
+    raise AssertionError("no error")
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=20)
+
+
+@settings(max_examples=12)
+@given(
+    st.sampled_from([SolveIVP(), Gauss(), Gauss(8, 4)]),
+    st.floats(0.3, 3.0), st.floats(0.3, 3.0), st.floats(1.05, 4.0),
+)  # fmt: skip
+def test_the_time_of_escape_is_reached_within_a_hundredth_and_not_passed(solver, w, u, late):
+    escape = 2 / (w * u)
+    with pytest.raises(BlowUpError) as caught:
+        NeuralODE("quadratic", horizon=late * escape).predict(one_neuron(w, u), np.ones((1, 1)), solver)
+    assert is_just_before(caught.value.time, escape)
+
+
+@settings(max_examples=25)
+@given(
+    st.sampled_from([SolveIVP(), SolveIVP("Radau", rtol=1e-8), Gauss(), Gauss(steps=64)]),
+    st.floats(0.3, 3.0), st.floats(-3.0, 3.0), st.floats(0.1, 0.95),
+)  # fmt: skip
+def test_a_quadratic_network_that_does_not_escape_before_the_horizon_is_solved(solver, w, u, part):
+    horizon = part * 2 / (w * max(abs(u), 0.1))
+    try:
+        f = NeuralODE("quadratic", horizon=horizon).predict(one_neuron(w, u), np.ones((1, 1)), solver)
+    except AccuracyError:
+        # One Gauss step in 64 may be too long for its stages close to the escape, and says so.
+        assert solver == Gauss(steps=64)
+        return
+    h = u / (1 - w * u * horizon / 2)
+    # A relative error ε of h grows by the factor 1/(1 − part).
+    rtol = solver.rtol if isinstance(solver, SolveIVP) else 1e-12
+    np.testing.assert_allclose(f, [h * h / 2], rtol=200 * rtol / (1 - part) ** 2, atol=1e-10)
+
+
+@pytest.mark.parametrize("solver", [SolveIVP(), Gauss(), Gauss(8, 4)], ids=str)
+def test_one_escaping_sample_is_found_among_many_that_do_not(solver):
+    X = np.full((20, 1), 0.1)
+    X[13] = 1.0
+    with pytest.raises(BlowUpError) as caught:
+        NeuralODE("quadratic", horizon=3.0).predict(one_neuron(), X, solver)
+    assert is_just_before(caught.value.time, 2.0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_solvers_agree_on_whether_and_when_a_random_quadratic_network_escapes(seed):
+    net = NeuralODE("quadratic", horizon=2.5)
+    theta = net.init(width=12, dim=3, seed=seed)
+    X = np.random.default_rng(seed).standard_normal((3, 3))
+
+    def outcome(solver):
+        try:
+            return "solved", net.predict(theta, X, solver)
+        except BlowUpError as error:
+            return "escapes", np.asarray([error.time])
+
+    (kind, one), (other_kind, other) = outcome(SolveIVP()), outcome(Gauss())
+    assert kind == other_kind
+    np.testing.assert_allclose(one, other, rtol=1e-7 if kind == "solved" else 1e-2)
+
+
+@pytest.mark.parametrize("method", ["predict", "gradient", "ntk", "trajectory"])
+def test_a_resnet_that_overflows_raises_with_the_last_layer_time_that_is_finite(method):
+    net, theta, depth = NeuralODE("quadratic", horizon=4.0), one_neuron(), 4000
+    h, layer = 1.0, 0
+    while h + (step := 4.0 / depth) * h * h / 2 < 1e308:
+        h, layer = h + step * h * h / 2, layer + 1
+    with pytest.raises(BlowUpError) as caught:
+        call(net, theta, np.ones((1, 1)), Euler(depth), method)
+    assert abs(caught.value.time - layer * step) <= 1.01 * step
+
+
+@pytest.mark.parametrize("scheme", [Gauss(4, 1), Gauss(24, 1)])
+def test_a_step_too_long_for_its_stages_says_so_and_asks_for_more_steps(scheme):
+    net = NeuralODE("tanh", horizon=200.0)
+    theta = net.init(width=8, dim=2, seed=0)
+    with pytest.raises(AccuracyError, match="more steps"):
+        net.predict(theta, np.ones((1, 2)), scheme)
+
+
+def test_gauss_follows_a_long_horizon_by_taking_more_steps():
+    net = NeuralODE("tanh", horizon=12.0)
+    theta = net.init(width=8, dim=2, seed=0)
+    X = np.asarray([[1.0, -0.5], [0.2, 0.1]])
+    np.testing.assert_allclose(
+        net.predict(theta, X, Gauss()), net.predict(theta, X, SolveIVP(rtol=1e-12, atol=1e-14)), rtol=1e-8
+    )

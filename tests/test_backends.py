@@ -1,0 +1,222 @@
+"""One body on every array library: same numbers as NumPy, results of the kind that came in."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from refimpl import BlowUpError, Euler, Gauss, NeuralODE, Params, SolveIVP
+from refimpl.backend import float_dtype, is_numpy, namespace, to_host
+from tests import oracle
+
+
+@pytest.fixture(autouse=True)
+def one_torch_thread():
+    """On arrays this small PyTorch's threads only wait for each other."""
+    torch = sys.modules.get("torch")
+    threads = torch and torch.get_num_threads()
+    if torch:
+        torch.set_num_threads(1)
+    yield
+    if torch:
+        torch.set_num_threads(threads)
+
+
+def convert(xp, case, dtype="float64"):
+    arrays = (case.theta.U, case.theta.W, case.theta.v, case.X, case.y)
+    U, W, v, X, y = (xp.asarray(np.asarray(a, dtype=dtype)) for a in arrays)
+    return Params(U, W, v), X, y
+
+
+def same(value, truth, kind, rtol):
+    assert type(value) is type(kind)
+    assert value.device == kind.device
+    value = to_host(value)
+    assert value.dtype == truth.dtype
+    assert np.linalg.norm(value - truth) <= rtol * np.linalg.norm(truth)
+
+
+@pytest.mark.parametrize(
+    ("activation", "solver"),
+    [(name, Gauss()) for name in ("softplus", "erf", "quadratic")]
+    + [(name, Gauss(4, 2)) for name in (*oracle.ANALYTIC, "relu")]
+    + [(name, Euler(5)) for name in (*oracle.ANALYTIC, "quadratic", "relu", "elu", "leaky_relu")],
+    ids=str,
+)
+def test_every_method_gives_the_numbers_of_numpy_in_the_kind_that_came_in(xp, activation, solver):
+    case = oracle.make(activation, n=6, N=3, horizon=0.5)
+    net, rtol = case.net, 1e-13 + case.rounding
+    theta, X, y = convert(xp, case)
+    same(net.predict(theta, X, solver), net.predict(case.theta, case.X, solver), X, rtol)
+    assert abs(net.loss(theta, X, y, solver) / net.loss(case.theta, case.X, case.y, solver) - 1) < rtol
+    results = (
+        (net.gradient(theta, X, y, solver), net.gradient(case.theta, case.X, case.y, solver)),
+        (net.jacobian(theta, X, solver), net.jacobian(case.theta, case.X, solver)),
+    )
+    for result, expected in results:
+        for block in ("U", "W", "v"):
+            same(getattr(result, block), getattr(expected, block), X, rtol)
+    same(net.ntk(theta, X, solver=solver), net.ntk(case.theta, case.X, solver=solver), X, rtol)
+    same(net.ntk(theta, X, X[:2, :], solver), net.ntk(case.theta, case.X, case.X[:2], solver), X, rtol)
+    times = np.asarray([0.0, 0.3, 0.5])
+    one, two = (
+        net.trajectory(*arguments, solver) for arguments in ((theta, X, xp.asarray(times)), (case.theta, case.X, times))
+    )
+    same(one.h, two.h, X, rtol)
+    same(one.adjoint, two.adjoint, X, rtol)
+
+
+def test_layered_weights_run_on_every_library(xp):
+    case, solver = oracle.make("tanh", layers=3), Euler(3, shared=False)
+    theta, X, y = convert(xp, case)
+    net = case.net
+    same(net.ntk(theta, X, solver=solver), net.ntk(case.theta, case.X, solver=solver), X, case.rounding)
+    same(net.gradient(theta, X, y, solver).W, net.gradient(case.theta, case.X, case.y, solver).W, X, case.rounding)
+    same(net.jacobian(theta, X, solver).W, net.jacobian(case.theta, case.X, solver).W, X, case.rounding)
+
+
+@pytest.mark.parametrize("solver", [None, Gauss(rtol=1e-5), Euler(4)], ids=str)
+@pytest.mark.parametrize("N", [0, 3])
+def test_float32_stays_float32_on_every_library(xp, solver, N):
+    case = oracle.make("gelu", N=3)
+    theta, X, y = convert(xp, case, "float32")
+    X, y, net = X[:N, :], y[:N], case.net
+    results = [net.predict(theta, X, solver), net.ntk(theta, X, solver=solver), net.gradient(theta, X, y, solver).W]
+    results += [net.jacobian(theta, X, solver).U, net.trajectory(theta, X, xp.asarray([0.0, 1.0]), solver).h]
+    for result in results:
+        assert type(result) is type(X)
+        assert result.dtype == xp.float32
+
+
+def test_integers_and_mixed_floats_promote_to_float64_on_every_library(xp):
+    case = oracle.make("gelu", N=3)
+    double, X, y = convert(xp, case)
+    single, X32, y32 = convert(xp, case, "float32")
+    whole, counts = xp.asarray([[1, 2, 3], [0, 1, 0]]), xp.asarray([1, 2])
+    net, solver = case.net, Euler(3)
+    mixtures = (double, X32, y32), (single, X, y), (double, whole, counts), (single, whole, counts)
+    for theta, inputs, targets in mixtures:
+        assert net.predict(theta, inputs, solver).dtype == xp.float64
+        assert net.gradient(theta, inputs, targets, solver).W.dtype == xp.float64
+        assert net.loss(theta, inputs, targets, solver) > 0
+    assert net.ntk(single, X32, X, solver).dtype == xp.float64
+    assert net.ntk(single, X, X32, solver).dtype == xp.float64
+    assert (single + double).U.dtype == xp.float64
+    assert net.jacobian(double, X, solver).transpose_apply(xp.asarray([1, 2, 3])).U.dtype == xp.float64
+
+
+def test_the_default_solver_runs_on_every_library(xp):
+    case = oracle.make("tanh")
+    theta, X, _ = convert(xp, case)
+    same(case.net.predict(theta, X), case.net.predict(case.theta, case.X, Gauss()), X, 1e-8)
+
+
+def test_solve_ivp_works_on_numpy_only_and_names_gauss(xp):
+    case = oracle.make()
+    theta, X, y = convert(xp, case)
+    if is_numpy(xp):
+        return
+    for solver in (SolveIVP(), SolveIVP("Radau")):
+        for attempt in (
+            lambda s: case.net.predict(theta, X, s),
+            lambda s: case.net.ntk(theta, X, solver=s),
+            lambda s: case.net.gradient(theta, X, y, s),
+            lambda s: case.net.trajectory(theta, X, xp.asarray([0.0]), s),
+        ):
+            with pytest.raises(TypeError, match="NumPy arrays only: use Gauss"):
+                attempt(solver)
+
+
+def test_arrays_of_two_libraries_in_one_call_raise_and_name_both(xp):
+    case = oracle.make()
+    theta, X, _ = convert(xp, case)
+    if is_numpy(xp):
+        return
+    net = case.net
+    for attempt in (
+        lambda: net.predict(theta, case.X),
+        lambda: net.predict(case.theta, X),
+        lambda: net.ntk(theta, X, case.X),
+        lambda: net.loss(theta, X, case.y),
+        lambda: net.gradient(theta, X, case.y),
+        lambda: net.trajectory(theta, X, np.asarray([0.0])),
+        lambda: Params(theta.U, theta.W, case.theta.v),
+        lambda: theta + case.theta,
+        lambda: theta.dot(case.theta),
+        lambda: net.jacobian(theta, X).apply(case.theta),
+        lambda: net.jacobian(theta, X).transpose_apply(case.y),
+    ):
+        with pytest.raises(TypeError, match=r"mixture: .*numpy"):
+            attempt()
+
+
+def test_init_like_an_array_gives_the_same_draws_in_its_library_and_dtype(xp):
+    net = NeuralODE()
+    for dtype in (xp.float64, xp.float32):
+        kind = xp.zeros(1, dtype=dtype)
+        theta = net.init(4, 2, seed=0, like=kind)
+        assert type(theta.W) is type(kind)
+        assert theta.W.dtype == dtype
+        np.testing.assert_array_equal(to_host(theta.W), net.init(4, 2, seed=0).W.astype(to_host(kind).dtype))
+    assert net.init(4, 2, seed=0, like=xp.zeros(1, dtype=xp.int64)).U.dtype == xp.float64
+    assert net.init(4, 2, seed=0, like=xp.zeros(1), dtype=xp.float32).U.dtype == xp.float32
+
+
+def test_params_and_jacobians_calculate_on_every_library(xp):
+    case = oracle.make()
+    theta, X, y = convert(xp, case)
+    for scalar in (2, 0.5, np.float64(0.5), np.float32(0.5)):
+        for product in (scalar * theta, theta * scalar):
+            assert isinstance(product, Params)
+            same(product.W, float(scalar) * case.theta.W, X, 1e-15)
+    total = theta - 0.5 * theta + (-theta)
+    same(total.ravel(), -0.5 * case.theta.ravel(), X, 1e-15)
+    assert abs(theta.dot(theta) / theta.norm() ** 2 - 1) < 1e-14
+    J, expected = case.net.jacobian(theta, X, Euler(2)), case.net.jacobian(case.theta, case.X, Euler(2))
+    same(J.apply(theta), expected.apply(case.theta), X, 1e-12)
+    same(J.transpose_apply(y).W, expected.transpose_apply(case.y).W, X, 1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["complex128", "bool"])
+def test_complex_and_boolean_inputs_raise_on_every_library(xp, dtype):
+    case = oracle.make()
+    theta, X, _ = convert(xp, case)
+    with pytest.raises(TypeError, match="X must hold float64, float32 or integers"):
+        case.net.predict(theta, xp.astype(X, getattr(xp, dtype)), Euler(2))
+
+
+@pytest.mark.parametrize("solver", [Gauss(), Gauss(8, 4), Euler(4000)], ids=str)
+def test_escape_to_infinity_is_found_on_every_library(xp, solver):
+    theta = Params(xp.ones((1, 1), dtype=xp.float64), xp.ones((1, 1), dtype=xp.float64), xp.ones(1, dtype=xp.float64))
+    with pytest.raises(BlowUpError) as caught:
+        NeuralODE("quadratic", horizon=3.0).predict(theta, xp.ones((1, 1), dtype=xp.float64), solver)
+    assert abs(caught.value.time - 2) < 0.02
+
+
+def test_tensors_that_ask_for_gradients_are_taken_without_a_warning():
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("array_api_compat")
+    case = oracle.make()
+    blocks = [torch.asarray(b).requires_grad_() for b in (case.theta.U, case.theta.W, case.theta.v)]
+    X, y = torch.asarray(case.X), torch.asarray(case.y)
+    theta = Params(*blocks)
+    for solver in (Gauss(), Euler(3)):
+        expected = case.net.gradient(case.theta, case.X, case.y, solver)
+        found = case.net.gradient(theta, X, y, solver)
+        assert np.linalg.norm(to_host(found.W) - expected.W) < 1e-12 * expected.norm()
+        assert abs(case.net.loss(theta, X, y, solver) - case.net.loss(case.theta, case.X, case.y, solver)) < 1e-11
+
+
+@pytest.mark.parametrize("array", [[1.0], (1.0,), 1.0, np.float64(1.0), np.matrix([[1.0]]), np.ma.ones(1), None, "x"])
+def test_namespace_refuses_what_is_no_array_and_says_what_is_allowed(array):
+    with pytest.raises(TypeError, match="NumPy, CuPy, PyTorch or array-api-strict"):
+        namespace(array)
+
+
+def test_float_dtype_follows_the_table_of_promotion(xp):
+    single, double, whole = (xp.zeros(1, dtype=t) for t in (xp.float32, xp.float64, xp.int32))
+    assert float_dtype(xp, a=single) == xp.float32
+    for arrays in ({"a": double}, {"a": whole}, {"a": single, "b": double}, {"a": single, "b": whole}):
+        assert float_dtype(xp, **arrays) == xp.float64
