@@ -156,7 +156,8 @@ def _integrate(
     if solution.status == 0 and np.isfinite(solution.y[:, -1]).all():
         return solution
     time = float(solution.t[-1])
-    if solution.status == 1:
+    growth = np.max(np.abs(solution.y[:, -1])) / (1 + np.max(np.abs(start)))
+    if solution.status == 1 or (not bounded and growth > math.sqrt(ESCAPED)):  # the step fell below the rounding of t
         raise BlowUpError(f"h(t) escapes to infinity near t = {time:.9g}, before T = {system.horizon:g}", time=time)
     raise AccuracyError(f"{tolerance.method} stopped at t = {time:.6g}: {solution.message}")
 

@@ -19,7 +19,7 @@ NODES = (8, 12, 16, 24)
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 """Steps that are tried, in this order, when they are not given."""
 
-ESCAPED = 1e8
+ESCAPED = 1e12
 """Growth of ‖h‖ at which a solution that is not bounded a priori counts as escaping to infinity."""
 
 Solution = TypeVar("Solution")
@@ -120,8 +120,7 @@ def _candidates(nodes: int | None, steps: int | None, horizon: float) -> list[Sc
         return [gauss(m, steps, horizon) for m in (*NODES, 32, 48)]
     if nodes is not None:
         return [gauss(nodes, count, horizon) for count in STEPS]
-    longer = [gauss(m, count, horizon) for count in STEPS[1:] for m in NODES[-2:]]
-    return [gauss(m, 1, horizon) for m in NODES] + longer
+    return [gauss(m, 1, horizon) for m in NODES] + [gauss(NODES[-1], count, horizon) for count in STEPS[1:]]
 
 
 def _solve_as_given(system: System, scheme: Scheme, solve: Callable[[Scheme], Solution]) -> Solution:
