@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from refimpl.backend import Array, Namespace, cumulative_sum, from_host
-from refimpl.infinite.dual import dual
+from refimpl.infinite.dual import Dual, dual
 from refimpl.scheme import Scheme
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def covariance(
     """Solve for pairs with q = σ_u² x·x̄, shape (B,), and the variances of x and of x̄."""
     expectation = dual(net.phi, first.nodes, second.nodes)
     if not scheme.A.any():
-        S, Sigma = _march_euler(xp, net, scheme, q, first, second)
+        S, Sigma = _march_euler(xp, net, scheme, q, expectation)
     else:
 
         def update(S: Array) -> tuple[Array, Array]:
@@ -122,16 +122,13 @@ def fixed_point(xp: Namespace, S: Array, update: Callable[[Array], tuple[Array, 
     raise CovarianceDivergenceError(f"S still changes by {change / size:.3g} after {MAX_SWEEPS} sweeps")
 
 
-def _march_euler(
-    xp: Namespace, net: NeuralODE, scheme: Scheme, q: Array, first: Variance, second: Variance
-) -> tuple[Array, Array]:
+def _march_euler(xp: Namespace, net: NeuralODE, scheme: Scheme, q: Array, expectation: Dual) -> tuple[Array, Array]:
     """Euler's recursion row by row, S_{i+1,j} = S_ij + (σ_w T/L)² Σ_{l<j} Σ_il: one evaluation of Σ per entry."""
     shape, factor = (q.shape[0], scheme.size, scheme.size), (net.sigma_w * scheme.step) ** 2
     S, Sigma = xp.empty(shape, dtype=q.dtype, device=q.device), xp.empty(shape, dtype=q.dtype, device=q.device)
     row = xp.broadcast_to(q[:, None], shape[:2])
     for i in range(scheme.size):
         S[:, i, :] = row
-        expectation = dual(net.phi, first.nodes[:, i : i + 1], second.nodes)
-        Sigma[:, i, :] = expectation.value(row[:, None, :])[:, 0, :]
+        Sigma[:, i, :] = expectation.value_in_row(i, row)
         row = row + factor * (cumulative_sum(xp, Sigma[:, i, :]) - Sigma[:, i, :])
     return S, Sigma

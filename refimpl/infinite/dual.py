@@ -32,6 +32,10 @@ class Dual(Protocol):
         """E[φ(a)φ(b)]."""
         ...
 
+    def value_in_row(self, i: int, c: Array) -> Array:
+        """E[φ(a)φ(b)] for the i-th variance of a only; c and the result have shape (..., M2)."""
+        ...
+
     def slope(self, c: Array) -> Array:
         """E[φ'(a)φ'(b)], which is d value/dc (Price's theorem)."""
         ...
@@ -128,6 +132,9 @@ class _Elementwise:
 
     def value(self, c: Array) -> Array:
         return self.both(c)[0]
+
+    def value_in_row(self, i: int, c: Array) -> Array:
+        return self.form(self.s1[..., i, :], self.s2[..., 0, :], c)[0]
 
     def slope(self, c: Array) -> Array:
         return self.both(c)[1]

@@ -54,16 +54,21 @@ class HermiteDual:
 
     def value(self, c: Array) -> Array:
         """E[φ(a)φ(b)]."""
-        return self._sums(c, self._phi)[0]
+        return _sums(c, self._scale, self._phi)[0]
 
     def slope(self, c: Array) -> Array:
         """E[φ'(a)φ'(b)]."""
-        return self._sums(c, self._dphi)[0]
+        return _sums(c, self._scale, self._dphi)[0]
 
     def both(self, c: Array) -> tuple[Array, Array]:
         """`value(c)` and `slope(c)` in one sweep."""
-        value, slope = self._sums(c, self._phi, self._dphi)
+        value, slope = _sums(c, self._scale, self._phi, self._dphi)
         return value, slope
+
+    def value_in_row(self, i: int, c: Array) -> Array:
+        """E[φ(a)φ(b)] for the i-th variance of a only; c and the result have shape (..., M2)."""
+        series = tuple(_Series(part.a1[..., i, :], part.a2[..., 0, :], part.parity) for part in self._phi)
+        return _sums(c, self._scale[..., i, :], series)[0]
 
     @cached_property
     def _phi(self) -> tuple[_Series, ...]:
@@ -82,12 +87,6 @@ class HermiteDual:
         xp = namespace(self.s1, self.s2)
         g = geometric_mean(xp, self.s1[..., :, None], self.s2[..., None, :])
         return xp.where(g > 0, g, xp.ones_like(g))
-
-    def _sums(self, c: Array, *expansions: tuple[_Series, ...]) -> list[Array]:
-        xp = namespace(c, self._scale)
-        rho = xp.clip(c / self._scale, -1.0, 1.0)
-        square = rho * rho
-        return [sum(series(rho, square) for series in expansion) for expansion in expansions]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +113,14 @@ class _Series:
         return rho * total if self.parity else total
 
 
+def _sums(c: Array, scale: Array, *expansions: tuple[_Series, ...]) -> list[Array]:
+    """Several expansions at the correlation c / scale."""
+    xp = namespace(c, scale)
+    rho = xp.clip(c / scale, -1.0, 1.0)
+    square = rho * rho
+    return [sum(series(rho, square) for series in expansion) for expansion in expansions]
+
+
 def _mehler(
     name: str, function: Callable[[Array], Array], parity: str | None, s1: Array, s2: Array, rtol: float
 ) -> tuple[_Series, ...]:
@@ -126,11 +133,13 @@ def _mehler(
     same = s1 is s2
     rows = math.prod(s1.shape)
     s = xp.reshape(s1, (-1,)) if same else xp.concat((xp.reshape(s1, (-1,)), xp.reshape(s2, (-1,))))
+    distinct, where = np.unique(to_host(s), return_inverse=True)  # many pairs share their variances
+    where1, where2 = where[:rows], where[0 if same else rows :]
     allowed = max(rtol, float(xp.finfo(s.dtype).eps)) / 8  # for each parity
     parities = {"even": (0,), "odd": (1,), None: (0, 1)}[parity]
     terms, points = 64, _MIN_POINTS
     while True:
-        halves, change = _coefficients(function, parities, s, terms, points)
+        halves, change = _coefficients(function, parities, from_host(xp, distinct, like=s), terms, points)
         if change > _TABLE_ERROR:
             if points >= _MAX_POINTS:
                 raise _inaccurate(name, s, change, "the coefficients of the Hermite expansion do not converge")
@@ -141,7 +150,7 @@ def _mehler(
         lengths, left_out = [], []
         for square in squares:
             tails = np.cumsum(square[:, ::-1], axis=1)[:, ::-1] / np.where(norms > 0, norms, 1.0)[:, None]
-            tail1, tail2 = (np.max(part, axis=0, initial=0.0) for part in (tails[:rows], tails[0 if same else rows :]))
+            tail1, tail2 = (np.max(tails[part], axis=0, initial=0.0) for part in map(np.unique, (where1, where2)))
             bounds = np.sqrt(tail1 * tail2)
             lengths.append(int(np.count_nonzero(bounds > allowed)))
             left_out.append(float(bounds[min(MAX_TERMS // 2, 3 * terms // 8)]))
@@ -152,9 +161,9 @@ def _mehler(
         terms *= 2
     series = []
     for half, length, odd in zip(halves, lengths, parities, strict=True):
-        columns = from_host(xp, half[:, :length].T, like=s)
-        a1 = xp.reshape(columns[:, :rows], (length, *s1.shape, 1))
-        a2 = xp.reshape(columns[:, 0 if same else rows :], (length, *s2.shape[:-1], 1, s2.shape[-1]))
+        a1, a2 = (from_host(xp, half[part, :length].T, like=s) for part in (where1, where2))
+        a1 = xp.reshape(a1, (length, *s1.shape, 1))
+        a2 = xp.reshape(a2, (length, *s2.shape[:-1], 1, s2.shape[-1]))
         series.append(_Series(a1, a2, odd))
     return tuple(series)
 
