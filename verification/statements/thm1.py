@@ -138,9 +138,9 @@ def run(config: Config) -> Result:
     rows = {source: slice(i * COUNT, (i + 1) * COUNT) for i, source in enumerate(X)}
     plan = {"softplus": (32, 2048), "tanh": (24, 1024)} if config.full else {"softplus": (24, 512)}
     wide = [_nested(config, activation, *size, stacked) for activation, size in plan.items()]
-    deepest = {"softplus": 128, "tanh": 64, "gelu": 256, "relu": 256}
+    deepest = {"softplus": 256, "tanh": 256, "gelu": 256, "relu": 256}
     if config.full:
-        deepest = {"softplus": 512, "tanh": 256, "gelu": 1024, "relu": 1024, "erf": 1024, "silu": 256}
+        deepest = {"softplus": 1024, "tanh": 1024, "gelu": 1024, "relu": 1024, "erf": 1024, "silu": 1024}
     probes = stacked[[0, 1, COUNT]]
     deep = [_resnets(activation, L, probes) for activation, L in config.progress(deepest.items(), "depth")]
     relu = next(found for found in deep if found.activation == "relu")
