@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from refimpl.backend import Array, Namespace, from_host, to_host
+from refimpl.backend import Array, Namespace, check_overflow, from_host, overflow_is_checked, to_host
 from refimpl.errors import AccuracyError, BlowUpError
 from refimpl.infinite.covariance import CovarianceDivergenceError, variances
 from refimpl.infinite.inputs import Pairs
@@ -29,6 +29,9 @@ STEPS = (1, 2, 4, 8)
 
 FIELD_NODES = 32
 """Gauss nodes in time at which a solution on the split square is reported."""
+
+SMALL_ANGLE = 1e-5
+"""Angle between x and x̄ below which K_∞ is interpolated if φ' jumps."""
 
 SMALLEST_RTOL = 4e-15
 """Below the rounding of the equations themselves."""
@@ -50,8 +53,11 @@ class LimitProblem:
     @property
     def splits(self) -> bool:
         """Whether [0, T]² is split along its diagonal: in the continuum, for kinked φ."""
-        return bool(self.net.phi.kinks) and isinstance(self.solver, Gauss)
+        if isinstance(self.solver, Euler) or (self.solver.nodes is not None and self.solver.steps is not None):
+            return False
+        return bool(self.net.phi.kinks)
 
+    @overflow_is_checked()
     def kernels(self, xp: Namespace, pairs: Pairs) -> tuple[Array, Array]:
         """K_∞ and NNGP of `pairs`, each of shape (B,), with an error below rtol √(K(x,x) K(x̄,x̄)).
 
@@ -63,11 +69,14 @@ class LimitProblem:
             The variance escapes to infinity before T.
         """
         if self.splits:
-            found = self._split(xp, pairs)
-            return from_host(xp, found.kernel, pairs.cosine), from_host(xp, found.nngp, pairs.cosine)
-        _, unsplit = self._resolved(xp, pairs)
-        return unsplit.ntk, unsplit.nngp
+            ntk, nngp = self._split_kernels(xp, pairs)
+        else:
+            _, found = self._resolved(xp, pairs)
+            ntk, nngp = found.ntk, found.nngp
+        check_overflow(xp, "the limit kernel", ntk, nngp)
+        return ntk, nngp
 
+    @overflow_is_checked()
     def fields(self, xp: Namespace, pair: Pairs) -> tuple[Array, Array, Array, Array, Array]:
         """t (M,), S (M, M), Σ (M, M), the times of P (M,), and P (M, M) of a single pair."""
         if self.splits:
@@ -80,6 +89,27 @@ class LimitProblem:
         times = from_host(xp, scheme.nodes, pair.cosine)
         shift = scheme.step if isinstance(self.solver, Euler) else 0.0
         return times, forward.S[0, ...], forward.Sigma[0, ...], times + shift, backward.P[0, ...]
+
+    def _split_kernels(self, xp: Namespace, pairs: Pairs) -> tuple[Array, Array]:
+        """K_∞ and NNGP on the split square.
+
+        If φ' jumps, K_∞ has a finite slope in the angle θ at 0, where the cosine knows θ to √eps only. Angles below a
+        small θ₁ are therefore interpolated, K(θ) ≈ K(0) + (K(θ₁) − K(0)) θ/θ₁, with an error O(θ₁² log θ₁).
+        """
+        cosine = to_host(pairs.cosine)
+        angle = np.arccos(cosine) if pairs.angle is None else to_host(pairs.angle)
+        small = (angle < SMALL_ANGLE) & (cosine > 0) & math.isinf(self.net.phi.dlipschitz)
+        moved = np.where(small, math.cos(SMALL_ANGLE), cosine)
+        radii, first, second = (to_host(part) for part in (pairs.radii, pairs.first, pairs.second))
+        host = Pairs(radii, first, second, moved)
+        solved = self._split(np, host)
+        ntk, nngp = solved.kernel, solved.nngp
+        if small.any():
+            parallel = Pairs(host.radii, host.first[small], host.second[small], np.ones(np.count_nonzero(small)))
+            at_zero, share = self._split(np, parallel), angle[small] / SMALL_ANGLE
+            ntk[small] = (1 - share) * at_zero.kernel + share * ntk[small]
+            nngp[small] = (1 - share) * at_zero.nngp + share * nngp[small]
+        return from_host(xp, ntk, pairs.cosine), from_host(xp, nngp, pairs.cosine)
 
     def _split(self, xp: Namespace, pairs: Pairs) -> SplitSolution:
         assert isinstance(self.solver, Gauss)
@@ -103,9 +133,13 @@ class LimitProblem:
         given = solver.nodes is not None and solver.steps is not None
         if solver.rtol < SMALLEST_RTOL and not given:
             raise AccuracyError(f"rtol={solver.rtol:.3g} is below what float64 can give here, {SMALLEST_RTOL:.3g}")
-        coarse, reached = None, math.inf
+        coarse, reached, divergence = None, math.inf, None
         for scheme in _candidates(solver, self.net.horizon):
-            fine = kernels(xp, self.net, scheme, pairs)
+            try:
+                fine = kernels(xp, self.net, scheme, pairs)
+            except CovarianceDivergenceError as failure:
+                divergence = failure  # perhaps of this scheme only
+                continue
             if given:
                 return scheme, fine
             if coarse is not None:
@@ -113,6 +147,8 @@ class LimitProblem:
                 if reached <= solver.rtol:
                     return scheme, fine
             coarse = fine
+        if coarse is None and divergence is not None:
+            raise divergence
         raise AccuracyError(
             f"rtol={solver.rtol:.3g} was asked for, but successive Gauss schemes differ by {reached:.3g}",
             reached=reached,

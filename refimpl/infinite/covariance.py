@@ -20,7 +20,7 @@ from refimpl.scheme import Scheme
 if TYPE_CHECKING:
     from refimpl.network import NeuralODE
 
-ESCAPED = 1e12
+ESCAPED = 1e100
 """Variance beyond which S counts as escaping to infinity."""
 
 MAX_SWEEPS = 300
@@ -74,21 +74,33 @@ def variances(xp: Namespace, net: NeuralODE, scheme: Scheme, q: Array) -> Varian
 
 
 def covariance(
-    xp: Namespace, net: NeuralODE, scheme: Scheme, q: Array, first: Variance, second: Variance
+    xp: Namespace,
+    net: NeuralODE,
+    scheme: Scheme,
+    q: Array,
+    first: Variance,
+    second: Variance,
+    identical: Array,
 ) -> Covariance:
-    """Solve for pairs with q = σ_u² x·x̄, shape (B,), and the variances of x and of x̄."""
+    """Solve for pairs with q = σ_u² x·x̄, shape (B,), and the variances of x and of x̄.
+
+    Where a pair is `identical` the variances of x are put on the diagonal of S, and at T: a rounding error there would
+    be an angle of its square root, which E[φ'φ'] of a kinked φ sees.
+    """
     expectation = dual(net.phi, first.nodes, second.nodes)
+    on_diagonal = identical[:, None, None] & (xp.eye(scheme.size, dtype=q.dtype, device=q.device) == 1)
     if not scheme.A.any():
-        S, Sigma = _march_euler(xp, net, scheme, q, expectation)
+        S, Sigma = _march_euler(xp, net, scheme, q, expectation, xp.where(identical[:, None], first.nodes, xp.nan))
     else:
 
         def update(S: Array) -> tuple[Array, Array]:
-            Sigma = expectation.value(S)
+            Sigma = expectation.value(xp.where(on_diagonal, first.nodes[:, :, None], S))
             return Sigma, q[:, None, None] + net.sigma_w**2 * integrate_twice(xp, scheme, Sigma)
 
         start = xp.broadcast_to(q[:, None, None], (q.shape[0], scheme.size, scheme.size))
-        S, Sigma = fixed_point(xp, start, update)
-    terminal = q + net.sigma_w**2 * integrate_square(xp, scheme, Sigma)
+        S, Sigma = fixed_point(xp, start, update, xp.sqrt(first.terminal) * xp.sqrt(second.terminal))
+    S = xp.where(on_diagonal, first.nodes[:, :, None], S)
+    terminal = xp.where(identical, first.terminal, q + net.sigma_w**2 * integrate_square(xp, scheme, Sigma))
     at_end = dual(net.phi, first.terminal[:, None], second.terminal[:, None])
     terminal_Sigma, terminal_D = at_end.both(terminal[:, None, None])
     return Covariance(S, Sigma, expectation.slope(S), terminal_Sigma[:, 0, 0], terminal_D[:, 0, 0])
@@ -106,29 +118,45 @@ def integrate_square(xp: Namespace, scheme: Scheme, values: Array) -> Array:
     return xp.matmul(xp.matmul(values, weights), weights)
 
 
-def fixed_point(xp: Namespace, S: Array, update: Callable[[Array], tuple[Array, Array]]) -> tuple[Array, Array]:
-    """S and Σ with S = q + σ_w² A Σ Aᵀ to rounding; `update` maps S to (Σ, next S)."""
+def fixed_point(
+    xp: Namespace, S: Array, update: Callable[[Array], tuple[Array, Array]], scale: Array | float = 0.0
+) -> tuple[Array, Array]:
+    """S and Σ with S = q + σ_w² A Σ Aᵀ to rounding; `update` maps S to (Σ, next S).
+
+    Every pair converges by its own measure: its largest entry, or `scale` (B,) if that is larger.
+    """
     eps, previous = float(xp.finfo(S.dtype).eps), math.inf
     for _ in range(MAX_SWEEPS):
         Sigma, new = update(S)
-        size = float(xp.max(xp.abs(new))) if 0 not in new.shape else 0.0
-        change = float(xp.max(xp.abs(new - S))) if size else 0.0
+        if 0 in new.shape:
+            return new, Sigma
+        size = xp.max(xp.abs(new), axis=(1, 2))
+        largest = float(xp.max(size))
+        if not math.isfinite(largest) or largest > ESCAPED:
+            raise CovarianceDivergenceError(f"the variance of h reaches {largest:.3g}")
+        size = xp.maximum(size, scale + xp.zeros_like(size))
+        change = float(xp.max(xp.max(xp.abs(new - S), axis=(1, 2)) / xp.where(size == 0, xp.ones_like(size), size)))
         S = new
-        if not math.isfinite(size) or size > ESCAPED:
-            raise CovarianceDivergenceError(f"the variance of h reaches {size:.3g}")
-        if change <= 2 * eps * size or previous / 2 < change <= 64 * eps * size:
+        if change <= 2 * eps or previous / 2 < change <= 64 * eps:
             return S, Sigma
         previous = change
-    raise CovarianceDivergenceError(f"S still changes by {change / size:.3g} after {MAX_SWEEPS} sweeps")
+    raise CovarianceDivergenceError(f"S still changes by {change:.3g} after {MAX_SWEEPS} sweeps")
 
 
-def _march_euler(xp: Namespace, net: NeuralODE, scheme: Scheme, q: Array, expectation: Dual) -> tuple[Array, Array]:
-    """Euler's recursion row by row, S_{i+1,j} = S_ij + (σ_w T/L)² Σ_{l<j} Σ_il: one evaluation of Σ per entry."""
+def _march_euler(
+    xp: Namespace, net: NeuralODE, scheme: Scheme, q: Array, expectation: Dual, own: Array
+) -> tuple[Array, Array]:
+    """Euler's recursion row by row, S_{i+1,j} = S_ij + (σ_w T/L)² Σ_{l<j} Σ_il: one evaluation of Σ per entry.
+
+    `own` (B, M) holds what stands on the diagonal instead, where it is not NaN.
+    """
     shape, factor = (q.shape[0], scheme.size, scheme.size), (net.sigma_w * scheme.step) ** 2
     S, Sigma = xp.empty(shape, dtype=q.dtype, device=q.device), xp.empty(shape, dtype=q.dtype, device=q.device)
+    given = xp.isfinite(own)
     row = xp.broadcast_to(q[:, None], shape[:2])
     for i in range(scheme.size):
         S[:, i, :] = row
-        Sigma[:, i, :] = expectation.value_in_row(i, row)
+        S[:, i, i] = xp.where(given[:, i], own[:, i], row[:, i])
+        Sigma[:, i, :] = expectation.value_in_row(i, S[:, i, :])
         row = row + factor * (cumulative_sum(xp, Sigma[:, i, :]) - Sigma[:, i, :])
     return S, Sigma

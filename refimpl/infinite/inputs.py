@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -34,18 +36,32 @@ class Pairs:
         Which of the radii x and x̄ have.
     cosine : array, shape (B,)
         Cosine of the angle between x and x̄; 0 if one of them is 0.
+    angle : array, shape (B,), optional
+        The angle itself, where it is known better than by its cosine.
     """
 
     radii: Array
     first: Array
     second: Array
     cosine: Array
+    angle: Array | None = None
 
-    def __getitem__(self, part: slice) -> Pairs:
-        return Pairs(self.radii, self.first[part], self.second[part], self.cosine[part])
+    def __getitem__(self, part: Any) -> Pairs:
+        angle = None if self.angle is None else self.angle[part]
+        return Pairs(self.radii, self.first[part], self.second[part], self.cosine[part], angle)
 
     def __len__(self) -> int:
         return int(self.cosine.shape[0])
+
+    def take(self, xp: Namespace, index: Array) -> Pairs:
+        """The pairs `index`."""
+        angle = None if self.angle is None else xp.take(self.angle, index)
+        first, second, cosine = (xp.take(part, index) for part in (self.first, self.second, self.cosine))
+        return Pairs(self.radii, first, second, cosine, angle)
+
+    def identical(self) -> Array:
+        """Whether x and x̄ are one input, as far as the limit sees, shape (B,)."""
+        return (self.first == self.second) & (self.cosine == 1)
 
     def covariances(self, xp: Namespace, sigma_u: float) -> tuple[Array, Array, Array]:
         """σ_u² x·x, σ_u² x·x̄ and σ_u² x̄·x̄, each of shape (B,); bitwise equal where x and x̄ are."""
@@ -64,7 +80,7 @@ def pairs_of(xp: Namespace, X: Array, X2: Array | None, *, directions_only: bool
     ValueError
         A norm so large that its square overflows.
     """
-    norms, norms2, cosines = angles(xp, X, X2)
+    norms, norms2, cosines, angle = _geometry(xp, X, X2)
     host, host2 = to_host(norms), to_host(norms2)
     largest = max(host.max(initial=0.0), host2.max(initial=0.0))
     if not largest < LARGEST_NORM:
@@ -80,6 +96,7 @@ def pairs_of(xp: Namespace, X: Array, X2: Array | None, *, directions_only: bool
         first=xp.asarray(index[rows], device=X.device),
         second=xp.asarray(index[len(host) + columns], device=X.device),
         cosine=xp.take(xp.reshape(cosines, (-1,)), flat),
+        angle=xp.take(xp.reshape(angle, (-1,)), flat),
     )
     return pairs, scale
 
@@ -89,19 +106,28 @@ def angles(xp: Namespace, X: Array, X2: Array | None) -> tuple[Array, Array, Arr
 
     The cosine of a row with itself, or with a row of the same direction bit by bit, is exactly 1.
     """
+    return _geometry(xp, X, X2)[:3]
+
+
+def _geometry(xp: Namespace, X: Array, X2: Array | None) -> tuple[Array, Array, Array, Array]:
+    """Norms, cosines as in `angles`, and angles."""
     norms, units = _directions(xp, X)
     norms2, units2 = (norms, units) if X2 is None else _directions(xp, X2)
     cosine = xp.clip(xp.matmul(units, units2.T), -1.0, 1.0)
+    angle = xp.acos(cosine)
     # 1 − cos from x̂·x̄̂ has the absolute rounding of 1, and φ' of a kinked φ sees its square root.
     nearly_parallel = xp.abs(cosine) > NEARLY_PARALLEL
     rows, columns = xp.nonzero(nearly_parallel)
-    refined = cosine[nearly_parallel]
+    refined, angles_refined = cosine[nearly_parallel], angle[nearly_parallel]
     for part in slices(int(rows.shape[0]), CHUNK):
         sign = xp.sign(refined[part])
         difference = xp.take(units, rows[part], axis=0) - sign[:, None] * xp.take(units2, columns[part], axis=0)
-        refined[part] = sign * (1 - xp.sum(difference * difference, axis=-1) / 2)
-    cosine[nearly_parallel] = refined
-    return norms, norms2, cosine
+        square = xp.sum(difference * difference, axis=-1)
+        refined[part] = sign * (1 - square / 2)
+        small = 2 * xp.asin(xp.sqrt(square) / 2)
+        angles_refined[part] = xp.where(sign > 0, small, math.pi - small)
+    cosine[nearly_parallel], angle[nearly_parallel] = refined, angles_refined
+    return norms, norms2, cosine, angle
 
 
 def _directions(xp: Namespace, X: Array) -> tuple[Array, Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from refimpl.backend import Array, Namespace, check_inputs, float_dtype, namespace, to_host
 from refimpl.infinite.convergence import LimitProblem
-from refimpl.infinite.inputs import Pairs, pairs_of
+from refimpl.infinite.inputs import LARGEST_NORM, Pairs, pairs_of
 from refimpl.infinite.sphere import SphereKernel, interpolate_in_rho, interpolate_in_theta
 from refimpl.quadrature import Host
 from refimpl.solvers import Euler, Gauss, Solver
@@ -125,15 +124,19 @@ class Limit:
         >>> round(curve(0.3), 12), curve.error < 1e-11
         (1.492366651159, True)
         """
-        if not (isinstance(radius, (int, float, np.integer, np.floating)) and 0 < radius < math.inf):
-            raise ValueError(f"radius must be positive and finite, got {radius!r}")
+        if not (isinstance(radius, (int, float, np.integer, np.floating)) and 0 < radius < LARGEST_NORM):
+            raise ValueError(f"radius must be positive and below {LARGEST_NORM:g}, got {radius!r}")
         return self._curve(float(radius), NTK)
 
     @property
     def _problem(self) -> LimitProblem:
         if isinstance(self.solver, Gauss | Euler):
             return LimitProblem(self.net, self.solver)
-        return LimitProblem(self.net, Gauss(rtol=KINKED_RTOL) if self.net.phi.kinks else Gauss())
+        return LimitProblem(self.net, Gauss(rtol=self._default_rtol))
+
+    @property
+    def _default_rtol(self) -> float:
+        return KINKED_RTOL if self.net.phi.kinks else Gauss().rtol
 
     def _gram(self, X: Array, X2: Array | None, which: int) -> Array:
         xp = namespace(*((X,) if X2 is None else (X, X2)))
@@ -154,17 +157,20 @@ class Limit:
         """Kernel of a list of pairs, from the curve where that is cheaper."""
         if pairs.radii.shape[0] > 1 or len(pairs) <= DIRECT_PAIRS or float(pairs.radii[0]) == 0:
             return self._problem.kernels(xp, pairs)[which]
+        distinct, first, where = np.unique(to_host(pairs.cosine), return_index=True, return_inverse=True)
+        if len(distinct) <= DIRECT_PAIRS:
+            index = xp.asarray(first, device=pairs.cosine.device)
+            values = self._problem.kernels(xp, pairs.take(xp, index))[which]
+            return xp.take(values, xp.asarray(where.reshape(-1), device=values.device))
         radius = float(pairs.radii[0])
         if not self.net.phi.kinks:
             return self._curve(radius, which)(pairs.cosine)
         # The curve is singular at θ = 0, where every Gram matrix has its diagonal: that point is solved for itself.
         same = pairs.cosine == 1
-        others = to_host(pairs.cosine[~same])
-        first = Pairs(pairs.radii, pairs.first[:1], pairs.second[:1], xp.ones_like(pairs.cosine[:1]))
-        at_one = self._problem.kernels(xp, first)[which]
-        if others.size == 0:
-            return xp.broadcast_to(at_one, tuple(pairs.cosine.shape))
-        curve = self._curve(radius, which, span=(float(others.min()), float(others.max())))
+        alike = Pairs(pairs.radii, pairs.first[:1], pairs.second[:1], xp.ones_like(pairs.cosine[:1]))
+        at_one = self._problem.kernels(xp, alike)[which]
+        apart = distinct[distinct < 1]
+        curve = self._curve(radius, which, span=(float(apart[0]), float(apart[-1])))
         return xp.where(same, at_one, curve(xp.clip(pairs.cosine, *curve.domain)))
 
     def _curve(self, radius: float, which: int, span: tuple[float, float] = (-1.0, 1.0)) -> SphereKernel:
@@ -175,7 +181,7 @@ class Limit:
             index = np.zeros(cosine.shape, dtype=int)
             return np.asarray(problem.kernels(np, Pairs(np.asarray([radius]), index, index, cosine))[which])
 
-        rtol = problem.solver.rtol if isinstance(problem.solver, Gauss) else Gauss().rtol
+        rtol = problem.solver.rtol if isinstance(problem.solver, Gauss) else self._default_rtol
         if self.net.phi.kinks:
             return interpolate_in_theta(evaluate, radius, rtol, span)
         return interpolate_in_rho(evaluate, radius, rtol)

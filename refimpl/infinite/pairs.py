@@ -36,13 +36,14 @@ def kernels(xp: Namespace, net: NeuralODE, scheme: Scheme, pairs: Pairs) -> Kern
     """K_∞ and the NNGP kernel of all `pairs` under `scheme`, in blocks of bounded memory."""
     q = (net.sigma_u * pairs.radii) * (net.sigma_u * pairs.radii)
     variance = variances(xp, net, scheme, q)
-    diagonal = _assemble(xp, net, scheme, q, *_solve(xp, net, scheme, q, variance, variance))
+    alike = xp.ones_like(q) > 0
+    diagonal = _assemble(xp, net, scheme, q, *_solve(xp, net, scheme, q, variance, variance, alike))
     ntk, nngp = xp.empty_like(pairs.cosine), xp.empty_like(pairs.cosine)
     chunk = max(1, BLOCK // scheme.size**2)
     for part in slices(len(pairs), chunk):
         some = pairs[part]
         _, q12, _ = some.covariances(xp, net.sigma_u)
-        forward, backward = _solve(xp, net, scheme, q12, variance.take(xp, some.first), variance.take(xp, some.second))
+        forward, backward = _solve_pairs(xp, net, scheme, some, variance, q12)
         nngp[part] = net.sigma_v**2 * forward.terminal_Sigma
         ntk[part] = _assemble(xp, net, scheme, q12, forward, backward)
     return Kernels(ntk, nngp, diagonal)
@@ -52,13 +53,20 @@ def solution(xp: Namespace, net: NeuralODE, scheme: Scheme, pairs: Pairs) -> tup
     """The fields S, Σ, D and P themselves, for a few pairs."""
     variance = variances(xp, net, scheme, (net.sigma_u * pairs.radii) * (net.sigma_u * pairs.radii))
     _, q12, _ = pairs.covariances(xp, net.sigma_u)
-    return _solve(xp, net, scheme, q12, variance.take(xp, pairs.first), variance.take(xp, pairs.second))
+    return _solve_pairs(xp, net, scheme, pairs, variance, q12)
+
+
+def _solve_pairs(
+    xp: Namespace, net: NeuralODE, scheme: Scheme, pairs: Pairs, variance: Variance, q: Array
+) -> tuple[Covariance, AdjointCovariance]:
+    first, second = variance.take(xp, pairs.first), variance.take(xp, pairs.second)
+    return _solve(xp, net, scheme, q, first, second, pairs.identical())
 
 
 def _solve(
-    xp: Namespace, net: NeuralODE, scheme: Scheme, q: Array, first: Variance, second: Variance
+    xp: Namespace, net: NeuralODE, scheme: Scheme, q: Array, first: Variance, second: Variance, identical: Array
 ) -> tuple[Covariance, AdjointCovariance]:
-    forward = covariance(xp, net, scheme, q, first, second)
+    forward = covariance(xp, net, scheme, q, first, second, identical)
     return forward, adjoint_covariance(xp, net, scheme, forward)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.fft
 from numpy.polynomial import chebyshev
 
-from refimpl.backend import Array, from_host, namespace
+from refimpl.backend import Array, float_dtype, from_host, namespace
 from refimpl.errors import AccuracyError
 from refimpl.quadrature import Host
 
@@ -61,9 +61,10 @@ class SphereKernel:
         ValueError
             ρ outside `domain` (all of [−1, 1], as `Limit.on_sphere` builds it) by more than rounding.
         """
-        if isinstance(rho, (int, float)):
+        if isinstance(rho, (int, float)) and not isinstance(rho, bool):
             return float(self(np.asarray([float(rho)]))[0])
         xp = namespace(rho)
+        dtype = float_dtype(xp, rho=rho)
         wide = xp.astype(rho, xp.float64, copy=False)
         lowest, highest = self.domain
         if not bool(xp.all((wide >= lowest - 1e-12) & (wide <= highest + 1e-12))):
@@ -79,7 +80,7 @@ class SphereKernel:
         for k in range(self.coefficients.shape[1] - 1, 0, -1):  # Clenshaw
             later, last = last, 2 * u * last - later + _look_up(xp, self.coefficients[:, k], panel, wide)
         value = u * last - later + _look_up(xp, self.coefficients[:, 0], panel, wide)
-        return xp.astype(value, rho.dtype, copy=False)
+        return xp.astype(value, dtype, copy=False)
 
     @property
     def domain(self) -> tuple[float, float]:
@@ -137,7 +138,10 @@ def interpolate_in_theta(
     AccuracyError
         The check finds an error above rtol × max |K|.
     """
-    breaks = _graded_panels(float(np.arccos(span[1])), float(np.arccos(span[0])))
+    lowest, highest = float(np.arccos(min(span[1], 1.0))), float(np.arccos(max(span[0], -1.0)))
+    if highest - lowest < SMALLEST_ANGLE:  # a panel of no width has no polynomial
+        lowest, highest = max(0.0, lowest - SMALLEST_ANGLE), min(np.pi, highest + SMALLEST_ANGLE)
+    breaks = _graded_panels(lowest, highest)
     middle, half = (breaks[1:] + breaks[:-1]) / 2, np.diff(breaks) / 2
     nodes = middle[:, None] + half[:, None] * _points(PANEL_DEGREE)
     check_points = np.cos(np.pi * np.asarray([0.5, PANEL_DEGREE // 2 + 0.5]) / PANEL_DEGREE)
@@ -169,7 +173,8 @@ def _coefficients(values: Host) -> Host:
 def _graded_panels(lowest: float, highest: float) -> Host:
     halvings = SMALLEST_ANGLE * 2.0 ** np.arange(np.ceil(np.log2(np.pi / 2 / SMALLEST_ANGLE)))
     graded = np.concatenate([halvings, [np.pi / 2], np.pi - halvings])
-    inside = np.sort(graded[(graded > lowest) & (graded < highest)])
+    sliver = SMALLEST_ANGLE / 4
+    inside = np.sort(graded[(graded > lowest + sliver) & (graded < highest - sliver)])
     return np.concatenate([[lowest], inside, [highest]])
 
 
