@@ -72,6 +72,7 @@ class LimitProblem:
             ntk, nngp = self._split_kernels(xp, pairs)
         else:
             _, found = self._resolved(xp, pairs)
+            self._check_variance(xp, found)
             ntk, nngp = found.ntk, found.nngp
         check_overflow(xp, "the limit kernel", ntk, nngp)
         return ntk, nngp
@@ -98,15 +99,17 @@ class LimitProblem:
         """
         cosine = to_host(pairs.cosine)
         angle = np.arccos(cosine) if pairs.angle is None else to_host(pairs.angle)
-        small = (angle < SMALL_ANGLE) & (cosine > 0) & math.isinf(self.net.phi.dlipschitz)
-        moved = np.where(small, math.cos(SMALL_ANGLE), cosine)
+        assert isinstance(self.solver, Gauss)
+        parallel = angle <= self.solver.rtol / 8  # moves K_∞ by less than that
+        small = ~parallel & (angle < SMALL_ANGLE) & math.isinf(self.net.phi.dlipschitz)
+        moved = np.where(parallel, 1.0, np.where(small, math.cos(SMALL_ANGLE), cosine))
         radii, first, second = (to_host(part) for part in (pairs.radii, pairs.first, pairs.second))
         host = Pairs(radii, first, second, moved)
         solved = self._split(np, host)
         ntk, nngp = solved.kernel, solved.nngp
         if small.any():
-            parallel = Pairs(host.radii, host.first[small], host.second[small], np.ones(np.count_nonzero(small)))
-            at_zero, share = self._split(np, parallel), angle[small] / SMALL_ANGLE
+            at_zero = self._split(np, Pairs(radii, first[small], second[small], np.ones(np.count_nonzero(small))))
+            share = angle[small] / SMALL_ANGLE
             ntk[small] = (1 - share) * at_zero.kernel + share * ntk[small]
             nngp[small] = (1 - share) * at_zero.nngp + share * nngp[small]
         return from_host(xp, ntk, pairs.cosine), from_host(xp, nngp, pairs.cosine)
@@ -117,6 +120,22 @@ class LimitProblem:
         q11, q12, q22 = (to_host(q) for q in pairs.covariances(xp, net.sigma_u))
         sigmas = {"sigma_w": net.sigma_w, "sigma_v": net.sigma_v}
         return solve_split(net.phi, q11, q12, q22, horizon=net.horizon, rtol=self.solver.rtol, **sigmas)
+
+    def _check_variance(self, xp: Namespace, found: Kernels) -> None:
+        """Refuse variances at which a φ with a scale of its own sees the rounding of S.
+
+        E[φ(a)φ(b)] of such a φ depends on S_ii + S_jj − 2 S_ij in units of that scale, say exp(−½(…)) for sin and cos;
+        the difference has the absolute error eps S.
+        """
+        rtol = self.solver.rtol if isinstance(self.solver, Gauss) else Gauss().rtol
+        phi, largest = self.net.phi, float(xp.max(found.variance))
+        reached = largest * float(xp.finfo(xp.float64).eps)
+        if not (phi.homogeneous or phi.kinks or phi.degree is not None) and not reached <= rtol:
+            raise AccuracyError(
+                f"the variance of h reaches {largest:.3g}: with {phi.name} double precision gives {reached:.3g} then, "
+                f"rtol={rtol:.3g} was asked for",
+                reached=reached,
+            )
 
     def _resolved(self, xp: Namespace, pairs: Pairs) -> tuple[Scheme, Kernels]:
         """A scheme that resolves the pairs, and what it gives."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ESCAPED = 1e100
 """Variance beyond which S counts as escaping to infinity."""
 
+ROUNDING = 1e-8
+"""Relative size of a negative variance that rounding may leave."""
+
 MAX_SWEEPS = 300
 """Fixed-point sweeps; the Volterra structure makes them converge faster than any geometric rate."""
 
@@ -65,6 +68,9 @@ def variances(xp: Namespace, net: NeuralODE, scheme: Scheme, q: Array) -> Varian
 
     def update(S: Array) -> tuple[Array, Array]:
         diagonal = xp.linalg.diagonal(S)
+        if not bool(xp.all(xp.isfinite(diagonal))) or bool(xp.any(diagonal < -ROUNDING * xp.max(diagonal))):
+            raise CovarianceDivergenceError("the variance of h is no variance any more")
+        diagonal = xp.maximum(diagonal, xp.zeros_like(diagonal))
         Sigma = dual(net.phi, diagonal, diagonal).value(S)
         return Sigma, q[:, None, None] + net.sigma_w**2 * integrate_twice(xp, scheme, Sigma)
 

@@ -25,11 +25,12 @@ BLOCK = 1 << 21
 
 @dataclass(frozen=True, eq=False)
 class Kernels:
-    """K_∞ and NNGP of pairs, (B,), and K_∞(x, x) of every radius, (R,), the scale of their errors."""
+    """K_∞ and NNGP of pairs, (B,); K_∞(x, x), the scale of their errors, and Var h_T of every radius, (R,)."""
 
     ntk: Array
     nngp: Array
     diagonal: Array
+    variance: Array
 
 
 def kernels(xp: Namespace, net: NeuralODE, scheme: Scheme, pairs: Pairs) -> Kernels:
@@ -46,7 +47,7 @@ def kernels(xp: Namespace, net: NeuralODE, scheme: Scheme, pairs: Pairs) -> Kern
         forward, backward = _solve_pairs(xp, net, scheme, some, variance, q12)
         nngp[part] = net.sigma_v**2 * forward.terminal_Sigma
         ntk[part] = _assemble(xp, net, scheme, q12, forward, backward)
-    return Kernels(ntk, nngp, diagonal)
+    return Kernels(ntk, nngp, diagonal, variance.terminal)
 
 
 def solution(xp: Namespace, net: NeuralODE, scheme: Scheme, pairs: Pairs) -> tuple[Covariance, AdjointCovariance]:
