@@ -197,7 +197,11 @@ def test_an_interruption_leaves_a_report_of_what_finished_and_a_second_run_works
     out = tmp_path / "out"
     interrupt = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
     name = package(prop1=fake("prop1"), prop2=fake("prop2", before=interrupt), thm1=fake("thm1"))
-    program = f"import sys; from verification.__main__ import main; sys.exit(main(package={name!r}))"
+    # A job in the background inherits SIGINT ignored; a person's terminal does not.
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"from verification.__main__ import main; sys.exit(main(package={name!r}))"
+    )
     paths = os.pathsep.join([str(ROOT), str(tmp_path)])
     run = subprocess.run(
         [sys.executable, "-c", program, "--out", str(out)],

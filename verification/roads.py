@@ -22,7 +22,7 @@ class Agreement:
     quantity : str
         What was computed; LaTeX between dollar signs.
     roads : sequence of str
-        Two or more ways that share no code.
+        Two or more different methods; a name says what it is, and what is shared if that is not plain.
     difference : float
         Largest difference between any two of them.
     allowed : float

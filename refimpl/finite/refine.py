@@ -69,7 +69,7 @@ def refine(
             if history.is_hopeless(rtol):
                 break
         coarse = fine
-    advice = "" if system.activation.analytic else f": {system.activation.name} is not analytic, use SolveIVP"
+    advice = "" if system.activation.analytic else f": {system.activation.name} is not analytic, SolveIVP may do"
     raise AccuracyError(
         f"rtol={rtol:.3g} was asked for, but successive Gauss schemes differ by {history.best:.3g}{advice}",
         reached=history.best,
@@ -96,14 +96,21 @@ class History:
     distances: list[tuple[int, float]] = field(default_factory=list)
 
     @property
+    def _asked(self) -> int:
+        """How many distances in a row have to be small."""
+        return 1 if self.smooth else 2
+
+    @property
     def best(self) -> float:
-        """Smallest distance so far."""
-        return min((distance for _, distance in self.distances), default=math.inf)
+        """Smallest rtol that any scheme so far would have met."""
+        distances = [distance for _, distance in self.distances]
+        runs = (distances[k : k + self._asked] for k in range(len(distances) - self._asked + 1))
+        return min(map(max, runs), default=math.inf)
 
     def reaches(self, rtol: float) -> bool:
         """Whether the last scheme counts as accurate to `rtol`."""
-        asked = 1 if self.smooth else 2
-        return len(self.distances) >= asked and all(distance <= rtol for _, distance in self.distances[-asked:])
+        last = self.distances[-self._asked :]
+        return len(last) == self._asked and all(distance <= rtol for _, distance in last)
 
     def is_hopeless(self, rtol: float) -> bool:
         """Whether the observed algebraic order does not lead to `rtol`, with a factor 100 to spare."""

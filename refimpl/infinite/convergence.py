@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from refimpl import activations
 from refimpl.backend import Array, Namespace, check_overflow, from_host, overflow_is_checked, to_host
 from refimpl.errors import AccuracyError, BlowUpError
 from refimpl.infinite.covariance import CovarianceDivergenceError, variances
@@ -53,9 +54,12 @@ class LimitProblem:
     @property
     def splits(self) -> bool:
         """Whether [0, T]² is split along its diagonal: in the continuum, for kinked φ."""
-        if isinstance(self.solver, Euler) or (self.solver.nodes is not None and self.solver.steps is not None):
-            return False
-        return bool(self.net.phi.kinks)
+        return bool(self.net.phi.kinks) and isinstance(self.solver, Gauss) and not self._given
+
+    @property
+    def _given(self) -> bool:
+        """Whether the solver is one Gauss scheme, to be taken as it is."""
+        return isinstance(self.solver, Gauss) and self.solver.nodes is not None and self.solver.steps is not None
 
     @overflow_is_checked()
     def kernels(self, xp: Namespace, pairs: Pairs) -> tuple[Array, Array]:
@@ -124,16 +128,20 @@ class LimitProblem:
     def _check_variance(self, xp: Namespace, found: Kernels) -> None:
         """Refuse variances at which a φ with a scale of its own sees the rounding of S.
 
-        E[φ(a)φ(b)] of such a φ depends on S_ii + S_jj − 2 S_ij in units of that scale, say exp(−½(…)) for sin and cos;
-        the difference has the absolute error eps S.
+        E[φ(a)φ(b)] depends on S_ii + S_jj − 2 S_ij, with the absolute error eps S, in units of that scale: through
+        exp(−½(…)) for sin and cos, hence the relative error eps S; through the angle between a and b where φ has
+        limits at ±∞, or linear ones, hence eps √S. (Expansions in Hermite polynomials end far below that.)
         """
+        if self.net.phi.homogeneous or self.net.phi.kinks or self.net.phi.degree is not None or self._given:
+            return
         rtol = self.solver.rtol if isinstance(self.solver, Gauss) else Gauss().rtol
-        phi, largest = self.net.phi, float(xp.max(found.variance))
-        reached = largest * float(xp.finfo(xp.float64).eps)
-        if not (phi.homogeneous or phi.kinks or phi.degree is not None) and not reached <= rtol:
+        largest = float(xp.max(found.variance))
+        oscillates = self.net.phi in (activations.sin, activations.cos)
+        reached = float(xp.finfo(xp.float64).eps) * (largest if oscillates else math.sqrt(largest))
+        if not reached <= rtol:
             raise AccuracyError(
-                f"the variance of h reaches {largest:.3g}: with {phi.name} double precision gives {reached:.3g} then, "
-                f"rtol={rtol:.3g} was asked for",
+                f"the variance of h reaches {largest:.3g}: with {self.net.phi.name} double precision gives "
+                f"{reached:.3g} then, rtol={rtol:.3g} was asked for",
                 reached=reached,
             )
 
@@ -149,8 +157,7 @@ class LimitProblem:
 
     def _refine(self, xp: Namespace, pairs: Pairs, solver: Gauss) -> tuple[Scheme, Kernels]:
         """Finer and finer Gauss schemes until two agree."""
-        given = solver.nodes is not None and solver.steps is not None
-        if solver.rtol < SMALLEST_RTOL and not given:
+        if solver.rtol < SMALLEST_RTOL and not self._given:
             raise AccuracyError(f"rtol={solver.rtol:.3g} is below what float64 can give here, {SMALLEST_RTOL:.3g}")
         coarse, reached, divergence = None, math.inf, None
         for scheme in _candidates(solver, self.net.horizon):
@@ -159,7 +166,7 @@ class LimitProblem:
             except CovarianceDivergenceError as failure:
                 divergence = failure  # perhaps of this scheme only
                 continue
-            if given:
+            if self._given:
                 return scheme, fine
             if coarse is not None:
                 reached = min(reached, _distance(xp, pairs, coarse, fine))

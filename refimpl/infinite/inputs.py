@@ -84,7 +84,7 @@ def pairs_of(xp: Namespace, X: Array, X2: Array | None, *, directions_only: bool
     host, host2 = to_host(norms), to_host(norms2)
     largest = max(host.max(initial=0.0), host2.max(initial=0.0))
     if not largest < LARGEST_NORM:
-        raise ValueError(f"X must have rows of norm below {LARGEST_NORM:g}, got {largest:.3g}")
+        raise ValueError(f"X and X2 must have rows of norm below {LARGEST_NORM:g}, got {largest:.3g}")
     scale = xp.asarray(1.0, dtype=X.dtype, device=X.device)
     if directions_only:
         scale, host, host2 = norms[:, None] * norms2[None, :], np.ones_like(host), np.ones_like(host2)

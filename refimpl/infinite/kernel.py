@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from refimpl.backend import Array, Namespace, check_inputs, float_dtype, namespace, to_host
-from refimpl.infinite.convergence import LimitProblem
+from refimpl.infinite.convergence import SMALL_ANGLE, LimitProblem
 from refimpl.infinite.inputs import LARGEST_NORM, Pairs, pairs_of
 from refimpl.infinite.sphere import SphereKernel, interpolate_in_rho, interpolate_in_theta
 from refimpl.quadrature import Host
@@ -124,7 +124,8 @@ class Limit:
         >>> round(curve(0.3), 12), curve.error < 1e-11
         (1.492366651159, True)
         """
-        if not (isinstance(radius, (int, float, np.integer, np.floating)) and 0 < radius < LARGEST_NORM):
+        real = isinstance(radius, (int, float, np.integer, np.floating)) and not isinstance(radius, bool)
+        if not (real and 0 < radius < LARGEST_NORM):
             raise ValueError(f"radius must be positive and below {LARGEST_NORM:g}, got {radius!r}")
         return self._curve(float(radius), NTK)
 
@@ -157,21 +158,30 @@ class Limit:
         """Kernel of a list of pairs, from the curve where that is cheaper."""
         if pairs.radii.shape[0] > 1 or len(pairs) <= DIRECT_PAIRS or float(pairs.radii[0]) == 0:
             return self._problem.kernels(xp, pairs)[which]
-        distinct, first, where = np.unique(to_host(pairs.cosine), return_index=True, return_inverse=True)
-        if len(distinct) <= DIRECT_PAIRS:
-            index = xp.asarray(first, device=pairs.cosine.device)
+        cosine = to_host(pairs.cosine)
+        angle = np.arccos(cosine) if pairs.angle is None else to_host(pairs.angle)
+        # The cosine knows a right angle best, the angle itself a small one.
+        _, first, where = np.unique(cosine + 1j * angle, return_index=True, return_inverse=True)
+        where, small = where.reshape(-1), angle < SMALL_ANGLE
+
+        def solved(chosen: Any) -> Array:
+            """Values of the `chosen` among the distinct pairs, at every pair that equals one of them."""
+            index = xp.asarray(first[chosen], device=pairs.cosine.device)
             values = self._problem.kernels(xp, pairs.take(xp, index))[which]
-            return xp.take(values, xp.asarray(where.reshape(-1), device=values.device))
+            position = (np.cumsum(chosen) - 1).clip(0)
+            return xp.take(values, xp.asarray(position[where], device=values.device))
+
+        if len(first) <= DIRECT_PAIRS or (self.net.phi.kinks and small.all()):
+            return solved(np.ones(len(first), dtype=bool))
         radius = float(pairs.radii[0])
         if not self.net.phi.kinks:
             return self._curve(radius, which)(pairs.cosine)
-        # The curve is singular at θ = 0, where every Gram matrix has its diagonal: that point is solved for itself.
-        same = pairs.cosine == 1
-        alike = Pairs(pairs.radii, pairs.first[:1], pairs.second[:1], xp.ones_like(pairs.cosine[:1]))
-        at_one = self._problem.kernels(xp, alike)[which]
-        apart = distinct[distinct < 1]
-        curve = self._curve(radius, which, span=(float(apart[0]), float(apart[-1])))
-        return xp.where(same, at_one, curve(xp.clip(pairs.cosine, *curve.domain)))
+        # The curve is singular at θ = 0, where every Gram matrix has its diagonal: small angles are solved for.
+        curve = self._curve(radius, which, span=(float(cosine[~small].min()), float(cosine[~small].max())))
+        values = curve(xp.clip(pairs.cosine, *curve.domain))
+        if not small.any():
+            return values
+        return xp.where(xp.asarray(small, device=values.device), solved(small[first]), values)
 
     def _curve(self, radius: float, which: int, span: tuple[float, float] = (-1.0, 1.0)) -> SphereKernel:
         """K(ρ) for ρ in `span` at least."""

@@ -2,7 +2,7 @@ r'''One module per statement of the paper, named after its id (`verification.cat
 
 A module states the claim, runs an experiment, and returns what it found. It never judges a claim by eye: the verdict
 of each claim is computed from its numbers, the verdict of the statement from its claims, and every statement compares
-at least two roads that share no code. Random numbers come from ``config.rng(...)`` alone; a quick run takes seconds.
+at least two roads, different methods. Random numbers come from ``config.rng(...)`` alone; a quick run takes seconds.
 A complete module, ``verification/statements/euler.py`` if the catalogue had such an id::
 
     """Euler's method on ẏ = −y: the smallest example of a statement."""

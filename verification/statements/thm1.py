@@ -173,7 +173,8 @@ def run(config: Config) -> Result:
         ),
         caption=(
             rf"Above: {wide[0].activation}, root mean square over {len(wide[0].kernel)} paths with 95 % intervals, and "
-            r"single paths (thin). Below: infinitely wide ResNets; ReLU is outside the hypothesis."
+            r"six single paths on the digits alone (thin), which need not fall at every step. "
+            r"Below: infinitely wide ResNets; ReLU is outside the hypothesis."
         ),
         tables=[_width_table(wide, rows), _depth_table(deep)],
         scope=(
