@@ -91,7 +91,7 @@ def _existence(solved: Sequence[Solved], asked: int) -> Claim:
     return Claim(
         "existence",
         rf"For each of the {len(LIPSCHITZ)} Lipschitz activations, $T = 1$ and $T = 3$, every draw of $\theta$ and "
-        r"every input, $h_t$ and $\lambda_t$ reach the other end of $[0, T]$, and two integrators that share no code "
+        r"every input, $h_t$ and $\lambda_t$ reach the other end of $[0, T]$, and two integrators that share $\phi$ only "
         r"arrive at the same $h_T$ and $\lambda_0$ (measured: networks solved).",
         Verdict.HOLDS if len(solved) == asked else Verdict.FAILS,
         measured=len(solved),
@@ -223,7 +223,7 @@ def run(config: Config) -> Result:
         experiment=(
             r"The theorem is that of Picard and Lindelöf, and numbers do not prove it: no finite run covers every $x$ "
             r"or excludes a second solution. What can be measured are its consequences. Each network is solved forward "
-            r"and backward by two integrators that share no code, at images of digits and at random points of the "
+            r"and backward by two integrators that share $\phi$ only, at images of digits and at random points of the "
             r"sphere; from $h_T$ the ODE is integrated back to $h_0$. Distances of solutions are held against "
             r"Gronwall's bound, on which uniqueness rests. For $\lambda_t = \partial f / \partial h_t$, $h_t$ itself "
             r"is moved along random directions at $t = 0, T/4, T/2, 3T/4, T$."
