@@ -91,8 +91,8 @@ def _existence(solved: Sequence[Solved], asked: int) -> Claim:
     return Claim(
         "existence",
         rf"For each of the {len(LIPSCHITZ)} Lipschitz activations, $T = 1$ and $T = 3$, every draw of $\theta$ and "
-        r"every input, $h_t$ and $\lambda_t$ reach the other end of $[0, T]$, and two integrators that share $\phi$ only "
-        r"arrive at the same $h_T$ and $\lambda_0$ (measured: networks solved).",
+        r"every input, $h_t$ and $\lambda_t$ reach the other end of $[0, T]$, and two integrators that share "
+        r"$\phi$ only arrive at the same $h_T$ and $\lambda_0$ (measured: networks solved).",
         Verdict.HOLDS if len(solved) == asked else Verdict.FAILS,
         measured=len(solved),
         predicted=asked,
