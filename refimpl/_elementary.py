@@ -116,7 +116,7 @@ def elu(xp: Namespace, z: Array) -> Parts:
 
 def relu(xp: Namespace, z: Array) -> Parts:
     """φ = max(z, 0), φ' = 1 for z > 0, else 0."""
-    return lambda: _positive_part(xp, z), lambda: xp.astype(z > 0, z.dtype)
+    return lambda: _positive_part(xp, z), lambda: _one_if_positive(xp, z, _number(xp, 0.0, z))
 
 
 def leaky_relu(xp: Namespace, z: Array) -> Parts:
@@ -152,7 +152,7 @@ def _scaled_exp(xp: Namespace, x: Array) -> tuple[Array, Array | float]:
     tail = x < math.log(float(xp.finfo(x.dtype).smallest_normal))
     if not bool(xp.any(tail)):
         return xp.exp(x), 1.0
-    shift = 64.0 * xp.astype(tail, x.dtype)
+    shift = xp.where(tail, _number(xp, 64.0, x), _number(xp, 0.0, x))
     return xp.exp(x + shift), xp.exp(-shift)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TypeVar
 
 from refimpl.backend import overflow_is_checked
@@ -65,6 +66,11 @@ def refine(
         if coarse is not None:
             history.distances.append((scheme.size, distance(coarse, fine)))
             if history.reaches(rtol):
+                if math.isinf(system.activation.dlipschitz) and _crosses_a_kink(system, scheme):
+                    raise AccuracyError(
+                        f"a neuron crosses a kink of {system.activation.name}, which is not analytic, SolveIVP may do: "
+                        f"no Gauss scheme can promise rtol={rtol:.3g} for the gradient"
+                    )
                 return fine
             if history.is_hopeless(rtol):
                 break
@@ -85,8 +91,8 @@ class History:
     largest : int
         Nodes of the finest scheme that would be tried.
     smooth : bool
-        Whether φ is analytic. If not, convergence is algebraic and irregular: then two small distances in a row are
-        asked for, one alone may be luck, and what the observed order cannot reach is not tried.
+        Whether φ is analytic. If not, convergence is algebraic and irregular: then distances a tenth of rtol are asked
+        for, and what the observed order cannot reach is not tried.
     distances : list of (int, float)
         Nodes of the finer scheme, and its distance from the coarser one.
     """
@@ -96,21 +102,20 @@ class History:
     distances: list[tuple[int, float]] = field(default_factory=list)
 
     @property
-    def _asked(self) -> int:
-        """How many distances in a row have to be small."""
-        return 1 if self.smooth else 2
+    def _errors(self) -> list[float]:
+        """What two successive distances say of the error; one alone may be luck."""
+        safety = 1 if self.smooth else 10
+        distances = [distance for _, distance in self.distances]
+        return [safety * max(pair) for pair in pairwise(distances)]
 
     @property
     def best(self) -> float:
         """Smallest rtol that any scheme so far would have met."""
-        distances = [distance for _, distance in self.distances]
-        runs = (distances[k : k + self._asked] for k in range(len(distances) - self._asked + 1))
-        return min(map(max, runs), default=math.inf)
+        return min(self._errors, default=math.inf)
 
     def reaches(self, rtol: float) -> bool:
         """Whether the last scheme counts as accurate to `rtol`."""
-        last = self.distances[-self._asked :]
-        return len(last) == self._asked and all(distance <= rtol for _, distance in last)
+        return len(self._errors) > 0 and self._errors[-1] <= rtol
 
     def is_hopeless(self, rtol: float) -> bool:
         """Whether the observed algebraic order does not lead to `rtol`, with a factor 100 to spare."""
@@ -119,6 +124,24 @@ class History:
         (first, start), (last, end) = self.distances[0], self.distances[-1]
         order = max(1.0, math.log(start / end) / math.log(last / first)) if 0 < end < start else 1.0
         return bool(end * (last / self.largest) ** order > 100 * rtol)
+
+
+def _crosses_a_kink(system: System, scheme: Scheme) -> bool:
+    """Whether some neuron is seen on both sides of a jump of φ' on its way, ends included.
+
+    The gradient of the scheme then has an error that no distance of schemes bounds: all of them can miss a crossing
+    between an end and their outermost node.
+    """
+    xp, h = system.xp, system.h0
+    for k in range(scheme.steps):
+        stages, rates = step_forward(system, scheme, k, h)
+        end = h + combine(xp, scheme.b * scheme.step, rates)
+        for kink in system.activation.kinks:
+            side = h > kink
+            if bool(xp.any((stages > kink) != side)) or bool(xp.any((end > kink) != side)):
+                return True
+        h = end
+    return False
 
 
 def _candidates(nodes: int | None, steps: int | None, horizon: float) -> list[Scheme]:

@@ -204,7 +204,7 @@ def run(config: Config) -> Result:
         _order(*smooth_curve),
         _adjoint(
             "adjoint-kinked",
-            r"ReLU: the same, almost surely: $f$ has no derivative where a component of $h_t$ or $h_T$ vanishes, and "
+            r"ReLU: the same, almost surely: $f$ need not have a derivative where a component of $h_T$ vanishes, and "
             rf"the small step $10^{{{math.log10(SMALL):.0f}}}$ keeps clear of that with high probability.",
             kinked,
         ),
