@@ -98,7 +98,7 @@ def float_dtype(xp: Namespace, **arrays: Array) -> Any:
 
 def device(array: Array) -> Any:
     """Device of `array`, in the form its library takes as the `device` argument."""
-    return array.device
+    return getattr(array, "device", "cpu")  # NumPy 2.0 has none on its scalars
 
 
 def to_host(array: Array) -> np.ndarray[Any, np.dtype[Any]]:
@@ -109,7 +109,10 @@ def to_host(array: Array) -> np.ndarray[Any, np.dtype[Any]]:
         array = array.detach().cpu()
     elif hasattr(array, "get"):
         array = array.get()
-    return np.asarray(array) if not hasattr(array, "__dlpack__") else np.from_dlpack(array)
+    try:
+        return np.from_dlpack(array)
+    except BufferError:  # NumPy 2.0 exports no read-only array
+        return np.asarray(array)
 
 
 def from_host(xp: Namespace, values: Any, like: Array, dtype: Any = None) -> Array:

@@ -80,7 +80,7 @@ class SphereKernel:
         for k in range(self.coefficients.shape[1] - 1, 0, -1):  # Clenshaw
             later, last = last, 2 * u * last - later + _look_up(xp, self.coefficients[:, k], panel, wide)
         value = u * last - later + _look_up(xp, self.coefficients[:, 0], panel, wide)
-        return xp.astype(value, dtype, copy=False)
+        return xp.asarray(value, dtype=dtype)  # NumPy returns scalars for 0-d arrays
 
     @property
     def domain(self) -> tuple[float, float]:
