@@ -111,7 +111,8 @@ class Gauss(Solver):
         Equal steps on [0, T].
     rtol : float
         Relative accuracy, in the Euclidean norm sample by sample, of h_T, λ_0 and the gradient. Whatever of `nodes`
-        and `steps` is None is refined until two schemes agree within `rtol`. With both given the scheme is taken as
+        and `steps` is None is refined until two
+        successive refinements change by less than `rtol`. With both given the scheme is taken as
         it is: gradients are then the exact ones of that discrete network, and no accuracy is promised.
 
     Raises
@@ -123,7 +124,8 @@ class Gauss(Solver):
     -----
     Since the adjoint tableau of a Gauss scheme is Gauss again, optimise-then-discretise and discretise-then-optimise
     give the same gradient (Sanz-Serna, SIAM Review 58, 2016). For a kinked φ the convergence is algebraic, and a tight
-    `rtol` raises `AccuracyError`: use `SolveIVP`.
+    `rtol` raises `AccuracyError`, as does a crossing of a kink at which φ' jumps: use `SolveIVP`. Agreement of schemes
+    is an estimate: a layer too steep for the nodes of all of them goes unseen.
 
     Examples
     --------
