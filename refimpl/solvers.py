@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from refimpl.backend import Array, Namespace, is_numpy
 from refimpl.errors import AccuracyError
-from refimpl.finite import adjoint, forward, ivp, refine, trajectory
+from refimpl.finite import adjoint, forward, ivp, layers, refine, trajectory
 from refimpl.finite.system import Sweep, System
 from refimpl.quadrature import Host
 from refimpl.scheme import Scheme, euler
@@ -125,7 +125,7 @@ class Gauss(Solver):
     Since the adjoint tableau of a Gauss scheme is Gauss again, optimise-then-discretise and discretise-then-optimise
     give the same gradient (Sanz-Serna, SIAM Review 58, 2016). For a kinked φ the convergence is algebraic, and a tight
     `rtol` raises `AccuracyError`, as does a crossing of a kink at which φ' jumps: use `SolveIVP`. Agreement of schemes
-    is an estimate: a layer too steep for the nodes of all of them goes unseen.
+    is an estimate, not a proof.
 
     Examples
     --------
@@ -160,9 +160,10 @@ class Gauss(Solver):
             self.nodes,
             self.steps,
             self.rtol,
-            lambda scheme: forward.terminal_state(system, scheme),
-            lambda coarse, fine: forward.relative_distance(system.xp, fine, coarse),
-        )
+            lambda scheme: forward.arrive(system, scheme),
+            lambda coarse, fine: forward.relative_distance(system.xp, fine.terminal, coarse.terminal),
+            lambda scheme, found: layers.hidden_in_arrival(system, scheme, found),
+        ).terminal
 
     def sweep(self, system: System) -> Sweep:
         """Forward and adjoint states at the nodes of a quadrature."""
@@ -174,23 +175,26 @@ class Gauss(Solver):
             self.rtol,
             lambda scheme: adjoint.sweep(system, scheme),
             lambda coarse, fine: sweep_distance(system.xp, coarse, fine),
+            lambda scheme, found: layers.hidden_in_sweep(system, scheme, found),
         )
 
     def trajectory(self, system: System, times: Host) -> tuple[Array, Array]:
         """h_t and λ_t at `times`, each (len(times), n, N)."""
         self._check(system)
 
-        def distance(coarse: tuple[Array, Array], fine: tuple[Array, Array]) -> float:
-            return max(forward.relative_distance(system.xp, new, old) for new, old in zip(fine, coarse, strict=True))
+        def distance(coarse: tuple[Array, Array, Sweep], fine: tuple[Array, Array, Sweep]) -> float:
+            return max(forward.relative_distance(system.xp, fine[i], coarse[i]) for i in (0, 1))
 
-        return refine.refine(
+        h, lam, _ = refine.refine(
             system,
             self.nodes,
             self.steps,
             self.rtol,
             lambda scheme: trajectory.collocation_trajectory(system, scheme, times),
             distance,
+            lambda scheme, found: layers.hidden_in_sweep(system, scheme, found[2]),
         )
+        return h, lam
 
 
 @dataclass(frozen=True)
@@ -234,7 +238,7 @@ class Euler(Solver):
 
     def terminal(self, system: System) -> Array:
         """h_T, shape (n, N)."""
-        return forward.terminal_state(system, self._scheme(system))
+        return forward.arrive(system, self._scheme(system)).terminal
 
     def sweep(self, system: System) -> Sweep:
         """Forward and adjoint states at the nodes of a quadrature."""

@@ -68,7 +68,11 @@ def step_adjoint(system: System, scheme: Scheme, k: int, flow: Flow, end: Array)
 def sweep(system: System, scheme: Scheme) -> Sweep:
     """Forward and adjoint solution under `scheme`, ready for the contraction."""
     flow = forward(system, scheme)
-    backward = adjoint(system, scheme, flow)
+    return as_sweep(system, scheme, flow, adjoint(system, scheme, flow))
+
+
+def as_sweep(system: System, scheme: Scheme, flow: Flow, backward: AdjointFlow) -> Sweep:
+    """What the contraction needs of both solutions."""
     return Sweep(
         weights=from_host(system.xp, scheme.weights, flow.phi),
         phi=flow.phi,

@@ -78,14 +78,35 @@ def forward(system: System, scheme: Scheme) -> Flow:
     return Flow(phi, dphi, boundary)
 
 
+@dataclass(frozen=True, eq=False)
+class Arrival:
+    """The end of a forward solution of which only the two outermost steps were kept.
+
+    Parameters
+    ----------
+    terminal : array, shape (n, N)
+        h_T.
+    first, last : array, shape (m, n, N)
+        Rates W φ(h_j) at the nodes of the first and of the last step.
+    """
+
+    terminal: Array
+    first: Array
+    last: Array
+
+
 @overflow_is_checked()
-def terminal_state(system: System, scheme: Scheme) -> Array:
-    """h_T alone, shape (n, N); keeps nothing of the way there."""
-    h = system.h0
+def arrive(system: System, scheme: Scheme) -> Arrival:
+    """Solve (1) for h_T alone; errors as in `forward`."""
+    h, outermost = system.h0, list[Array]()
     for k in range(scheme.steps):
         _, rates = step_forward(system, scheme, k, h)
+        if k in (0, scheme.steps - 1):
+            outermost.append(rates)
         h = h + combine(system.xp, scheme.b * scheme.step, rates)
-    return h if _all_finite(system.xp, h) else forward(system, scheme).terminal
+    if not _all_finite(system.xp, h):
+        forward(system, scheme)  # tells when it overflows
+    return Arrival(h, outermost[0], outermost[-1])
 
 
 def combine(xp: Namespace, coefficients: Host, stages: Array) -> Array:
@@ -149,12 +170,17 @@ def solve_stages(
 
 def relative_distance(xp: Namespace, new: Array, old: Array) -> float:
     """max over leading axes and samples of ‖new − old‖ / ‖new‖, with norms over the neurons (axis −2)."""
-    if 0 in new.shape:
+    return relative_size(xp, new - old, new)
+
+
+def relative_size(xp: Namespace, change: Array, reference: Array) -> float:
+    """max over leading axes and samples of ‖change‖ / ‖reference‖, with norms over the neurons (axis −2)."""
+    if 0 in reference.shape:
         return 0.0
-    largest = xp.max(xp.abs(new), axis=-2, keepdims=True)
+    largest = xp.max(xp.abs(reference), axis=-2, keepdims=True)
     largest = xp.where(largest == 0, xp.ones_like(largest), largest)  # so that no square over- or underflows
-    size = xp.linalg.vector_norm(new / largest, axis=-2)
-    return _largest_ratio(xp, xp.linalg.vector_norm((new - old) / largest, axis=-2), size)
+    size = xp.linalg.vector_norm(reference / largest, axis=-2)
+    return _largest_ratio(xp, xp.linalg.vector_norm(change / largest, axis=-2), size)
 
 
 def _relative_change(xp: Namespace, new: Array, old: Array) -> float:

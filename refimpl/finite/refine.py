@@ -33,6 +33,7 @@ def refine(
     rtol: float,
     solve: Callable[[Scheme], Solution],
     distance: Callable[[Solution, Solution], float],
+    hidden: Callable[[Scheme, Solution], float],
 ) -> Solution:
     """Solution on the first Gauss scheme that agrees within `rtol` with the scheme before it.
 
@@ -44,6 +45,8 @@ def refine(
         Scheme → solution.
     distance : callable
         Relative distance of a coarse and a fine solution.
+    hidden : callable
+        What a layer between an end of [0, T] and the outermost node of a scheme may hide of its solution.
 
     Raises
     ------
@@ -66,20 +69,18 @@ def refine(
         if coarse is not None:
             history.distances.append((scheme.size, distance(coarse, fine)))
             if history.reaches(rtol):
-                if math.isinf(system.activation.dlipschitz) and _crosses_a_kink(system, scheme):
-                    raise AccuracyError(
-                        f"a neuron crosses a kink of {system.activation.name}, which is not analytic, SolveIVP may do: "
-                        f"no Gauss scheme can promise rtol={rtol:.3g} for the gradient"
-                    )
-                return fine
+                history.hidden = hidden(scheme, fine)
+                if history.hidden <= rtol:
+                    _check_kinks(system, scheme, rtol)
+                    return fine
             if history.is_hopeless(rtol):
                 break
         coarse = fine
+    why = "successive Gauss schemes differ by"
+    if history.reaches(rtol):
+        why = "between an end of [0, T] and the outermost node of all Gauss schemes a layer may hide"
     advice = "" if system.activation.analytic else f": {system.activation.name} is not analytic, SolveIVP may do"
-    raise AccuracyError(
-        f"rtol={rtol:.3g} was asked for, but successive Gauss schemes differ by {history.best:.3g}{advice}",
-        reached=history.best,
-    )
+    raise AccuracyError(f"rtol={rtol:.3g} was asked for, but {why} {history.best:.3g}{advice}", reached=history.best)
 
 
 @dataclass
@@ -95,11 +96,14 @@ class History:
         for, and what the observed order cannot reach is not tried.
     distances : list of (int, float)
         Nodes of the finer scheme, and its distance from the coarser one.
+    hidden : float
+        What a layer outside the outermost nodes may hide, since schemes agree; 0 before that.
     """
 
     largest: int
     smooth: bool
     distances: list[tuple[int, float]] = field(default_factory=list)
+    hidden: float = 0.0
 
     @property
     def _errors(self) -> list[float]:
@@ -111,7 +115,7 @@ class History:
     @property
     def best(self) -> float:
         """Smallest rtol that any scheme so far would have met."""
-        return min(self._errors, default=math.inf)
+        return max(min(self._errors, default=math.inf), self.hidden)
 
     def reaches(self, rtol: float) -> bool:
         """Whether the last scheme counts as accurate to `rtol`."""
@@ -124,6 +128,15 @@ class History:
         (first, start), (last, end) = self.distances[0], self.distances[-1]
         order = max(1.0, math.log(start / end) / math.log(last / first)) if 0 < end < start else 1.0
         return bool(end * (last / self.largest) ** order > 100 * rtol)
+
+
+def _check_kinks(system: System, scheme: Scheme, rtol: float) -> None:
+    """Refuse a gradient behind a jump of φ' that some neuron crosses."""
+    if math.isinf(system.activation.dlipschitz) and _crosses_a_kink(system, scheme):
+        raise AccuracyError(
+            f"a neuron crosses a kink of {system.activation.name}, which is not analytic, SolveIVP may do: "
+            f"no Gauss scheme can promise rtol={rtol:.3g} for the gradient"
+        )
 
 
 def _crosses_a_kink(system: System, scheme: Scheme) -> bool:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from refimpl.backend import Array
-from refimpl.finite.adjoint import adjoint
+from refimpl.finite.adjoint import adjoint, as_sweep
 from refimpl.finite.forward import combine, forward
-from refimpl.finite.system import System
+from refimpl.finite.system import Sweep, System
 from refimpl.quadrature import Host, lagrange_integrals
 from refimpl.scheme import Scheme
 
 
-def collocation_trajectory(system: System, scheme: Scheme, times: Host) -> tuple[Array, Array]:
-    """h_t and λ_t of a Gauss scheme at `times`, each of shape (len(times), n, N).
+def collocation_trajectory(system: System, scheme: Scheme, times: Host) -> tuple[Array, Array, Sweep]:
+    """h_t and λ_t of a Gauss scheme at `times`, each of shape (len(times), n, N), and the solution at its nodes.
 
     Inside a step from t_k of length Δ, with θ = (t − t_k)/Δ and B_j(θ) = ∫_0^θ ℓ_j,
 
@@ -33,7 +33,7 @@ def collocation_trajectory(system: System, scheme: Scheme, times: Host) -> tuple
             integrals = lagrange_integrals(m, np.asarray([times[row] / scheme.step - k]))[0]
             h[row, ...] = flow.boundary[k, ...] + combine(xp, scheme.step * integrals, rates)
             lam[row, ...] = backward.boundary[k + 1, ...] + combine(xp, scheme.step * (scheme.b - integrals), slopes)
-    return h, lam
+    return h, lam, as_sweep(system, scheme, flow, backward)
 
 
 def layer_trajectory(system: System, scheme: Scheme, times: Host) -> tuple[Array, Array]:

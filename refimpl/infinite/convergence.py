@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -181,21 +182,32 @@ class LimitProblem:
         )
 
     def _escape(self, radius: float, failure: CovarianceDivergenceError) -> ArithmeticError:
-        """The error to raise: bisect for the time up to which the variance of the largest input exists."""
+        """The error to raise: the variance of the largest input escapes before T, or near T nobody can tell."""
+        horizon = self.net.horizon
         if math.isfinite(self.net.phi.lipschitz):
-            return AccuracyError(f"the equation of S^{{t,s}} was not solved up to T = {self.net.horizon:g}: {failure}")
+            return AccuracyError(f"the equation of S^{{t,s}} was not solved up to T = {horizon:g}: {failure}")
+        if isinstance(self.solver, Euler):
+            time = latest = self._followed_to(radius, self.solver.scheme)
+        else:
+            coarse, time = (self._followed_to(radius, partial(gauss, NODES[-1], steps)) for steps in (1, 2))
+            latest = time + 2 * (time - coarse)  # each doubling of the nodes follows it half as much further
+        if horizon <= latest:
+            return AccuracyError(f"the variance of h_t escapes so near T = {horizon:g} that it was not followed there")
+        message = f"the variance of h_t escapes to infinity near t = {time:.6g}, before T = {horizon:g}"
+        return BlowUpError(message, time=time)
+
+    def _followed_to(self, radius: float, scheme: Callable[[float], Scheme]) -> float:
+        """Bisect for the time up to which `scheme` of that horizon follows the variance of an input."""
         low, high = 0.0, self.net.horizon
         while high - low > 1e-6 * self.net.horizon:
             middle = (low + high) / 2
-            scheme = self.solver.scheme(middle) if isinstance(self.solver, Euler) else gauss(NODES[-1], 1, middle)
             try:
-                variances(np, self.net, scheme, np.asarray([(self.net.sigma_u * radius) ** 2]))
+                variances(np, self.net, scheme(middle), np.asarray([(self.net.sigma_u * radius) ** 2]))
             except CovarianceDivergenceError:
                 high = middle
             else:
                 low = middle
-        message = f"the variance of h_t escapes to infinity near t = {low:.6g}, before T = {self.net.horizon:g}"
-        return BlowUpError(message, time=low)
+        return low
 
 
 def _candidates(solver: Gauss, horizon: float) -> Iterator[Scheme]:
