@@ -116,6 +116,31 @@ class Activation:
         """
         return self.both(z) if self.both is not None else (self.phi(z), self.dphi(z))
 
+    def check_at(self, z: Array) -> None:
+        """Make sure that a user's φ and φ' give arrays like z, without NaN; the built-in ones do.
+
+        Raises
+        ------
+        ValueError
+            Naming the function, the activation and what is wrong.
+        """
+        if isinstance(self.phi, _Part):
+            return
+        xp = namespace(z)
+        given = {"phi": self.phi(z), "dphi": self.dphi(z)}
+        if self.both is not None:
+            given |= dict(zip(("both()[0]", "both()[1]"), self.both(z), strict=True))
+        for name, result in given.items():
+            where = f"{name} of the activation {self.name!r}"
+            if type(result) is not type(z) or result.shape != z.shape or result.dtype != z.dtype:
+                wanted, found = (
+                    f"{getattr(a, 'dtype', type(a).__name__)} of shape {tuple(getattr(a, 'shape', ()))}"
+                    for a in (z, result)
+                )
+                raise ValueError(f"{where} must return {wanted} like its argument, got {found}")
+            if bool(xp.any(xp.isnan(result))):
+                raise ValueError(f"{where} must be defined on the whole line, got NaN at a finite argument")
+
 
 def _check_types(given: Activation) -> None:
     for name in ("phi", "dphi", "both"):

@@ -24,17 +24,24 @@ Namespace: TypeAlias = Any
 SUPPORTED = "NumPy, CuPy, PyTorch or array-api-strict"
 
 
-def _kind(array: Array) -> str:
+def _kind(array: Array, name: str = "arrays") -> str:
     if type(array) in (np.ndarray, np.memmap):
         return "numpy"
     library = type(array).__module__.partition(".")[0]
     if library in ("torch", "cupy", "array_api_strict") and hasattr(array, "dtype"):
         return library
-    raise TypeError(f"arrays must come from {SUPPORTED}, got {type(array).__module__}.{type(array).__qualname__}")
+    given = type(array)
+    origin = "" if given.__module__ == "builtins" else f"{given.__module__}."
+    raise TypeError(f"{name} must come from {SUPPORTED}, got {origin}{given.__qualname__}")
 
 
-def namespace(*arrays: Array) -> Namespace:
-    """Array API namespace shared by all `arrays`.
+def namespace(*arrays: Array, **named: Array) -> Namespace:
+    """Array API namespace shared by all arrays.
+
+    Parameters
+    ----------
+    *arrays, **named
+        Arrays; those given by argument name are called by it in the error.
 
     Raises
     ------
@@ -49,18 +56,18 @@ def namespace(*arrays: Array) -> Namespace:
     >>> namespace(np.zeros(3)).__name__
     'numpy'
     """
-    kinds = sorted({_kind(array) for array in arrays})
+    kinds = sorted({_kind(array) for array in arrays} | {_kind(array, name) for name, array in named.items()})
     if len(kinds) != 1:
         raise TypeError(f"arrays of one library are needed, got a mixture: {', '.join(kinds)}")
     if kinds == ["numpy"]:
         return np
     if kinds == ["array_api_strict"]:
-        return arrays[0].__array_namespace__()
+        return (*arrays, *named.values())[0].__array_namespace__()
     try:
         compat = importlib.import_module("array_api_compat")
     except ImportError as error:
         raise ImportError(f"{kinds[0]} arrays need the package array-api-compat") from error
-    return compat.array_namespace(*arrays)
+    return compat.array_namespace(*arrays, *named.values())
 
 
 def is_numpy(xp: Namespace) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from refimpl import activations
+from refimpl._arguments import generator
 from refimpl.activations import Activation
 from refimpl.backend import (
     Array,
@@ -143,14 +144,12 @@ class NeuralODE:
                 raise TypeError(f"{name} must be an integer ≥ 1, got {value!r}")
             if value < 1:
                 raise ValueError(f"{name} must be an integer ≥ 1, got {value!r}")
-        rng = np.random.default_rng(seed)
+        rng = generator(seed)
         shapes = (width, dim), (width, width) if layers is None else (layers, width, width), (width,)
         blocks = [rng.standard_normal(shape) for shape in shapes]
         like = np.zeros(0) if like is None else like
-        xp = namespace(like)
-        if dtype is not None and not xp.isdtype(xp.zeros(0, dtype=dtype).dtype, "real floating"):
-            raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
-        dtype = float_dtype(xp, dtype=like if dtype is None else xp.zeros(0, dtype=dtype))
+        xp = namespace(like=like)
+        dtype = float_dtype(xp, like=like) if dtype is None else _named_dtype(xp, dtype)
         return Params(*(from_host(xp, block, like, dtype=dtype) for block in blocks))
 
     @overflow_is_checked()
@@ -195,7 +194,7 @@ class NeuralODE:
         Exactly symmetric without X2; no array of N × n² entries is formed.
         """
         xp, X, sweep, layered = self._sweep(theta, X, solver)
-        _, X2, other, _ = (xp, X, sweep, layered) if X2 is None else self._sweep(theta, X2, solver)
+        _, X2, other, _ = (xp, X, sweep, layered) if X2 is None else self._sweep(theta, X2, solver, "X2")
         blocks = contraction.kernel(xp, sweep, X, other, X2, self._scales(theta), layered)
         total = blocks[0] + blocks[1] + blocks[2]
         check_overflow(xp, "K_θ", total)
@@ -204,7 +203,7 @@ class NeuralODE:
     @overflow_is_checked()
     def trajectory(self, theta: Params, X: Array, t: Array, solver: Solver | None = None) -> Trajectory:
         """h_t and λ_t = ∂f/∂h_t at times t of shape (k,) in [0, T]; for `Euler` at its layer times ℓ T/L only."""
-        xp = _check_kinds(theta, X, t)
+        xp = _check_kinds(theta, X=X, t=t)
         float_dtype(xp, t=t)
         times = np.asarray(to_host(t), dtype=float)
         if times.ndim != 1:
@@ -226,24 +225,29 @@ class NeuralODE:
         root = math.sqrt(theta.width)
         return Scales(self.sigma_u, self.sigma_w / root, self.sigma_v / root)
 
-    def _sweep(self, theta: Params, X: Array, solver: Solver | None) -> tuple[Namespace, Array, Sweep, bool]:
-        xp, X, system, solver = self._prepare(theta, X, solver)
+    def _sweep(
+        self, theta: Params, X: Array, solver: Solver | None, name: str = "X"
+    ) -> tuple[Namespace, Array, Sweep, bool]:
+        xp, X, system, solver = self._prepare(theta, X, solver, name)
         return xp, X, solver.sweep(system), system.layered
 
-    def _prepare(self, theta: Params, X: Array, solver: Solver | None) -> tuple[Namespace, Array, System, Solver]:
+    def _prepare(
+        self, theta: Params, X: Array, solver: Solver | None, name: str = "X"
+    ) -> tuple[Namespace, Array, System, Solver]:
         """Validated inputs as the solvers want them: one dtype, scaled weights, initial states."""
-        xp = _check_kinds(theta, X)
+        xp = _check_kinds(theta, **{name: X})
         if not isinstance(solver, Solver | None):
             raise TypeError(f"solver must be SolveIVP, Gauss, Euler or None, got {solver!r}")
-        X = check_inputs(xp, X=X)
+        X = check_inputs(xp, **{name: X})
         if X.shape[1] != theta.dim:
-            raise ValueError(f"X must have d = {theta.dim} columns to fit theta.U, got shape {tuple(X.shape)}")
+            raise ValueError(f"{name} must have d = {theta.dim} columns to fit theta.U, got shape {tuple(X.shape)}")
         dtype = float_dtype(xp, X=X, theta=theta.U)
         X, U, W, v = (xp.astype(array, dtype, copy=False) for array in (X, theta.U, theta.W, theta.v))
         scales = self._scales(theta)
         with overflow_is_checked():
             h0 = scales.u * xp.matmul(U, X.T)
         check_overflow(xp, "h_0 = σ_u U x", h0)
+        self.phi.check_at(h0)
         system = System(xp, self.phi, self.horizon, scales.w * W, scales.v * v, h0)
         if solver is None:
             solver = default_solver(xp, dtype)
@@ -253,7 +257,7 @@ class NeuralODE:
 
 
 def _check_targets(theta: Params, X: Array, y: Array) -> tuple[Namespace, Array]:
-    xp = _check_kinds(theta, X, y)
+    xp = _check_kinds(theta, X=X, y=y)
     X = check_inputs(xp, X=X)
     y = xp.astype(detached(y), float_dtype(xp, y=y), copy=False)
     if y.ndim != 1 or y.shape[0] != X.shape[0]:
@@ -263,7 +267,18 @@ def _check_targets(theta: Params, X: Array, y: Array) -> tuple[Namespace, Array]
     return xp, y
 
 
-def _check_kinds(theta: Params, *arrays: Array) -> Namespace:
+def _check_kinds(theta: Params, **arrays: Array) -> Namespace:
     if not isinstance(theta, Params):
         raise TypeError(f"theta must be a Params, got {type(theta).__qualname__}")
-    return namespace(theta.U, *arrays)
+    return namespace(theta.U, **arrays)
+
+
+def _named_dtype(xp: Namespace, dtype: Any) -> Any:
+    """The floating dtype that the user names: a name, a type or a dtype of the library."""
+    for wanted in (xp.float32, xp.float64):
+        try:
+            if xp.zeros(0, dtype=dtype).dtype == wanted:
+                return xp.zeros(0, dtype=wanted).dtype
+        except (TypeError, ValueError, AttributeError):
+            break
+    raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")

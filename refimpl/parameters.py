@@ -64,7 +64,7 @@ class Params:
     @property
     def namespace(self) -> Namespace:
         """Array library of the blocks."""
-        return namespace(self.U, self.W, self.v)
+        return namespace(U=self.U, W=self.W, v=self.v)
 
     @property
     def width(self) -> int:
@@ -152,7 +152,7 @@ class Jacobian:
 
     def transpose_apply(self, residual: Array) -> Params:
         """Jᵀ·r for r of shape (N,): the gradient of Σ r_i f(x_i)."""
-        xp = namespace(self.U, residual)
+        xp = namespace(self.U, residual=residual)
         if tuple(residual.shape) != (self.v.shape[0],):
             raise ValueError(f"residual must have shape ({self.v.shape[0]},), got {tuple(residual.shape)}")
         return Params(*(xp.tensordot(residual, J, axes=1) for J in (self.U, self.W, self.v)))

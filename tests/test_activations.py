@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refimpl import activations
+from refimpl import Gauss, NeuralODE, activations
 from refimpl.activations import BUILTIN, Activation, get
 from refimpl.backend import to_host
 
@@ -397,6 +397,32 @@ def test_own_activation_needs_phi_and_dphi_only() -> None:
 def test_own_one_pass_function_is_used() -> None:
     own = custom(both=lambda z: ("value", "slope"))
     assert own.value_and_slope(np.zeros(1)) == ("value", "slope")
+
+
+@pytest.mark.parametrize("attempt", ["predict", "gradient", "limit"])
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"phi": lambda z: np.sqrt(-1 - z * z)}, "^phi of the activation 'custom' must be defined on the whole line"),
+        ({"dphi": lambda z: z * np.nan}, "^dphi of the activation 'custom' must be defined on the whole line"),
+        ({"phi": lambda z: z[:1]}, r"^phi .* must return float64 of shape \(\d.*\) like its argument, got float64 of"),
+        ({"dphi": lambda z: 1.0}, r"^dphi .* got float of shape \(\)"),
+        ({"phi": lambda z: z.astype(np.float32)}, "^phi .* got float32 of"),
+        ({"both": lambda z: (np.tanh(z), z > 0)}, r"^both\(\)\[1\] .* got bool of"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:invalid value")  # of the root, by NumPy
+def test_own_functions_that_return_something_else_raise_and_are_named(
+    attempt: str, fields: dict[str, Any], message: str
+) -> None:
+    net, X = NeuralODE(custom(**fields)), np.eye(2)
+    theta = net.init(3, 2, seed=0)
+    with pytest.raises(ValueError, match=message):
+        {
+            "predict": lambda: net.predict(theta, X),
+            "gradient": lambda: net.gradient(theta, X, np.ones(2), Gauss()),
+            "limit": lambda: net.limit().ntk(X),
+        }[attempt]()
 
 
 def test_fields_are_normalised() -> None:

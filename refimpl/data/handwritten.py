@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.data._arguments import generator, integer
+from refimpl._arguments import generator, integer
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.data._arguments import generator, integer
+from refimpl._arguments import generator, integer
 
 
 def sphere(N: int, d: int, seed: Any = None) -> NDArray[np.float64]:

@@ -72,7 +72,10 @@ class LimitProblem:
             The accuracy is not reached.
         BlowUpError
             The variance escapes to infinity before T.
+        ValueError
+            A user's φ or φ' returns no array like its argument, or NaN.
         """
+        self.net.phi.check_at(pairs.cosine)
         if self.splits:
             ntk, nngp = self._split_kernels(xp, pairs)
         else:
@@ -85,6 +88,7 @@ class LimitProblem:
     @overflow_is_checked()
     def fields(self, xp: Namespace, pair: Pairs) -> tuple[Array, Array, Array, Array, Array]:
         """t (M,), S (M, M), Σ (M, M), the times of P (M,), and P (M, M) of a single pair."""
+        self.net.phi.check_at(pair.cosine)
         if self.splits:
             t = gauss(FIELD_NODES, 1, self.net.horizon).nodes
             host = (t, *(field[0] for field in self._split(xp, pair).at(t)))

@@ -59,8 +59,9 @@ class Limit:
     ----------
     net : NeuralODE
     solver : Gauss, Euler or None
-        `Gauss` gives K_∞; `Euler(L)` gives K_∞^L, the limit of the ResNet with shared weights, exactly. None is
-        `Gauss()`, for kinked φ with rtol = 1e-9.
+        `Gauss` gives K_∞; `Euler(L)` gives K_∞^L, the limit of the ResNet with shared weights, to rounding: for a φ
+        whose derivative jumps that is eps/θ at a small angle θ between two inputs. None is `Gauss()`, for kinked φ
+        with rtol = 1e-9.
 
     Raises
     ------
@@ -106,7 +107,7 @@ class Limit:
 
     def fields(self, x: Array, x2: Array) -> Fields:
         """The fields S, Σ and P of one pair of inputs of shape (d,) each, at the nodes of the scheme."""
-        xp = namespace(x, x2)
+        xp = namespace(x=x, x2=x2)
         for name, vector in (("x", x), ("x2", x2)):
             if vector.ndim != 1:
                 raise ValueError(f"{name} must have shape (d,), got {tuple(vector.shape)}")
@@ -140,7 +141,7 @@ class Limit:
         return KINKED_RTOL if self.net.phi.kinks else Gauss().rtol
 
     def _gram(self, X: Array, X2: Array | None, which: int) -> Array:
-        xp = namespace(*((X,) if X2 is None else (X, X2)))
+        xp = namespace(X=X) if X2 is None else namespace(X=X, X2=X2)
         wide, wide2, dtype = _check_pair(xp, X, X if X2 is None else X2, "X", "X2")
         homogeneous = self.net.phi.homogeneous
         pairs, scale = pairs_of(xp, wide, None if X2 is None else wide2, directions_only=homogeneous)

@@ -63,7 +63,7 @@ class SphereKernel:
         """
         if isinstance(rho, (int, float)) and not isinstance(rho, bool):
             return float(self(np.asarray([float(rho)]))[0])
-        xp = namespace(rho)
+        xp = namespace(rho=rho)
         dtype = float_dtype(xp, rho=rho)
         wide = xp.astype(rho, xp.float64, copy=False)
         lowest, highest = self.domain

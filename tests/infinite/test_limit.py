@@ -850,8 +850,8 @@ def test_every_library_gives_the_same_kernels_in_its_own_kind(xp: Any, name: str
         (np.ones((1, 2)), np.ones((1, 2), complex), TypeError, "X2 must hold"),
         (np.ones((1, 2), bool), None, TypeError, "got dtype bool"),
         (np.ones((1, 2), np.float16), None, TypeError, "got dtype float16"),
-        ([[1.0, 2.0]], None, TypeError, "arrays must come from"),
-        (np.ones((1, 2)), [[1.0, 2.0]], TypeError, "arrays must come from"),
+        ([[1.0, 2.0]], None, TypeError, "X must come from"),
+        (np.ones((1, 2)), [[1.0, 2.0]], TypeError, "X2 must come from"),
         (1e160 * np.ones((1, 2)), None, ValueError, "norm below"),
         (np.ones((1, 2)), 1e160 * np.ones((1, 2)), ValueError, "norm below"),
     ],
@@ -907,7 +907,7 @@ def test_another_solver_raises(solver: Any, error: type[Exception], message: str
         (np.ones(2), np.ones(3), ValueError, "x2 must have d = 2 columns like x"),
         (np.asarray([np.nan, 1]), np.ones(2), ValueError, "x must be finite"),
         (np.ones(2, complex), np.ones(2), TypeError, "x must hold"),
-        ([1.0], np.ones(1), TypeError, "arrays must come from"),
+        ([1.0], np.ones(1), TypeError, "x must come from"),
     ],
 )
 def test_bad_inputs_of_fields_raise_and_are_named(x: Any, x2: Any, error: type[Exception], message: str) -> None:
