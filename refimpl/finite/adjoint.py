@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from refimpl.backend import Array, from_host, overflow_is_checked
 from refimpl.finite.forward import Flow, StageDivergenceError, combine, forward, solve_stages
@@ -65,19 +66,29 @@ def step_adjoint(system: System, scheme: Scheme, k: int, flow: Flow, end: Array)
     return solution
 
 
-def sweep(system: System, scheme: Scheme) -> Sweep:
-    """Forward and adjoint solution under `scheme`, ready for the contraction."""
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Forward and adjoint solution of `system` under `scheme`."""
+
+    system: System
+    scheme: Scheme
+    flow: Flow
+    backward: AdjointFlow
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        """What the contraction needs of both."""
+        return Sweep(
+            weights=from_host(self.system.xp, self.scheme.weights, self.flow.phi),
+            phi=self.flow.phi,
+            adjoint=self.backward.stages,
+            terminal=self.flow.terminal,
+            terminal_phi=self.system.activation.phi(self.flow.terminal),
+            initial_adjoint=self.backward.boundary[0, ...],
+        )
+
+
+def solve(system: System, scheme: Scheme) -> Solution:
+    """Solve (1) and (3); errors as in `forward` and `adjoint`."""
     flow = forward(system, scheme)
-    return as_sweep(system, scheme, flow, adjoint(system, scheme, flow))
-
-
-def as_sweep(system: System, scheme: Scheme, flow: Flow, backward: AdjointFlow) -> Sweep:
-    """What the contraction needs of both solutions."""
-    return Sweep(
-        weights=from_host(system.xp, scheme.weights, flow.phi),
-        phi=flow.phi,
-        adjoint=backward.stages,
-        terminal=flow.terminal,
-        terminal_phi=system.activation.phi(flow.terminal),
-        initial_adjoint=backward.boundary[0, ...],
-    )
+    return Solution(system, scheme, flow, adjoint(system, scheme, flow))

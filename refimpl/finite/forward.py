@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from refimpl.backend import Array, Namespace, from_host, overflow_is_checked
-from refimpl.errors import BlowUpError
+from refimpl.errors import AccuracyError, BlowUpError
 from refimpl.finite.system import System
 from refimpl.quadrature import Host
 from refimpl.scheme import Scheme
@@ -50,63 +51,74 @@ class Flow:
         return self.boundary[-1, ...]
 
 
-@overflow_is_checked()
-def forward(system: System, scheme: Scheme) -> Flow:
-    """Solve (1) under `scheme`.
+class Step(NamedTuple):
+    """One time step of (1): its number, h at its start, stages h_j and rates W φ(h_j), (m, n, N), and h at its end."""
+
+    k: int
+    start: Array
+    stages: Array
+    rates: Array
+    end: Array
+
+
+def march(system: System, scheme: Scheme) -> Iterator[Step]:
+    """Solve (1) under `scheme`, step after step.
 
     Raises
     ------
     StageDivergenceError
         The stage equations of some step have no solution within reach of fixed-point sweeps.
-    BlowUpError
-        h overflows, as it can for a ResNet with a φ that grows faster than linearly.
     """
+    h = system.h0
+    for k in range(scheme.steps):
+        stages, rates = step_forward(system, scheme, k, h)
+        end = h + combine(system.xp, scheme.b * scheme.step, rates)
+        yield Step(k, h, stages, rates, end)
+        h = end
+
+
+def check_end(system: System, scheme: Scheme, terminal: Array) -> None:
+    """Make sure that h_T has not overflowed; looked at once, since a device has to be waited for.
+
+    Raises
+    ------
+    BlowUpError, AccuracyError
+        It has; with a φ that may grow faster than linearly that counts as a blow-up.
+    """
+    xp = system.xp
+    if bool(xp.all(xp.isfinite(terminal))):
+        return
+    time = next(step.k for step in march(system, scheme) if not bool(xp.all(xp.isfinite(step.end)))) * scheme.step
+    message = f"h overflows {terminal.dtype} after t = {time:.9g}, before T = {scheme.horizon:g}"
+    if math.isfinite(system.activation.lipschitz):
+        raise AccuracyError(message)
+    raise BlowUpError(message, time=time)
+
+
+@overflow_is_checked()
+def forward(system: System, scheme: Scheme) -> Flow:
+    """φ, φ' and h of the solution under `scheme`; errors as in `march` and `check_end`."""
     xp, h = system.xp, system.h0
     m, shape = scheme.b.size, tuple(system.h0.shape)
     phi = xp.empty((scheme.size, *shape), dtype=h.dtype, device=h.device)
     dphi, boundary = xp.empty_like(phi), xp.empty((scheme.steps + 1, *shape), dtype=h.dtype, device=h.device)
     boundary[0, ...] = h
-    for k in range(scheme.steps):
-        stages, rates = step_forward(system, scheme, k, h)
-        inside = slice(k * m, (k + 1) * m)
-        phi[inside, ...], dphi[inside, ...] = system.activation.value_and_slope(stages)
-        h = h + combine(xp, scheme.b * scheme.step, rates)
-        boundary[k + 1, ...] = h
-    if not _all_finite(xp, h):
-        reached = next(k for k in range(scheme.steps) if not _all_finite(xp, boundary[k + 1, ...])) * scheme.step
-        raise BlowUpError(f"h overflows after t = {reached:.9g}, before T = {scheme.horizon:g}", time=reached)
+    for step in march(system, scheme):
+        inside = slice(step.k * m, (step.k + 1) * m)
+        phi[inside, ...], dphi[inside, ...] = system.activation.value_and_slope(step.stages)
+        boundary[step.k + 1, ...] = step.end
+    check_end(system, scheme, boundary[-1, ...])
     return Flow(phi, dphi, boundary)
 
 
-@dataclass(frozen=True, eq=False)
-class Arrival:
-    """The end of a forward solution of which only the two outermost steps were kept.
-
-    Parameters
-    ----------
-    terminal : array, shape (n, N)
-        h_T.
-    first, last : array, shape (m, n, N)
-        Rates W φ(h_j) at the nodes of the first and of the last step.
-    """
-
-    terminal: Array
-    first: Array
-    last: Array
-
-
 @overflow_is_checked()
-def arrive(system: System, scheme: Scheme) -> Arrival:
-    """Solve (1) for h_T alone; errors as in `forward`."""
-    h, outermost = system.h0, list[Array]()
-    for k in range(scheme.steps):
-        _, rates = step_forward(system, scheme, k, h)
-        if k in (0, scheme.steps - 1):
-            outermost.append(rates)
-        h = h + combine(system.xp, scheme.b * scheme.step, rates)
-    if not _all_finite(system.xp, h):
-        forward(system, scheme)  # tells when it overflows
-    return Arrival(h, outermost[0], outermost[-1])
+def terminal_state(system: System, scheme: Scheme) -> Array:
+    """h_T alone, shape (n, N); keeps nothing of the way there. Errors as in `forward`."""
+    h = system.h0
+    for step in march(system, scheme):
+        h = step.end
+    check_end(system, scheme, h)
+    return h
 
 
 def combine(xp: Namespace, coefficients: Host, stages: Array) -> Array:
@@ -193,7 +205,3 @@ def _relative_change(xp: Namespace, new: Array, old: Array) -> float:
 def _largest_ratio(xp: Namespace, change: Array, size: Array) -> float:
     ratio = xp.where(change == 0, xp.zeros_like(change), change / xp.where(size == 0, xp.ones_like(size), size))
     return float(xp.max(ratio))
-
-
-def _all_finite(xp: Namespace, h: Array) -> bool:
-    return bool(xp.all(xp.isfinite(h)))

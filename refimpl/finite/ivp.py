@@ -13,11 +13,12 @@ from scipy.integrate import solve_ivp
 
 from refimpl.backend import Array, overflow_is_checked
 from refimpl.errors import AccuracyError, BlowUpError
-from refimpl.finite.refine import ESCAPED
+from refimpl.finite.escape import ESCAPED, GROWN, SHRUNK, time_scale
+from refimpl.finite.panels import refined
 from refimpl.finite.system import Sweep, System
-from refimpl.quadrature import Host, gauss_legendre
+from refimpl.quadrature import Host
 
-QUADRATURE = {"RK23": 3, "RK45": 4, "DOP853": 6, "Radau": 4, "BDF": 4, "LSODA": 8}
+QUADRATURE = {"RK23": 4, "RK45": 4, "DOP853": 6, "Radau": 4, "BDF": 4, "LSODA": 8}
 """Method → Gauss nodes per accepted step for (4): twice their number exceeds the order of the method."""
 
 IMPLICIT = ("Radau", "BDF", "LSODA")
@@ -56,15 +57,18 @@ def ivp_sweep(system: System, tolerance: Tolerance) -> Sweep:
     The dense outputs are smooth only inside a step, so the quadrature of (4) breaks where either of them does.
     """
     forward, backward, scale = _solve_both(system, tolerance)
-    breaks = np.unique(np.concatenate([forward.t, backward.t]))
-    c, b = gauss_legendre(QUADRATURE[tolerance.method])
-    length = np.diff(breaks)[:, None]
-    times = (breaks[:-1, None] + length * c).ravel()
+
+    def values(times: Host) -> tuple[Host, Host]:
+        phi = system.activation.phi(_neurons_first(forward.sol(times), system))
+        return phi, _neurons_first(backward.sol(times), system, scale)
+
+    breaks, nodes = np.unique(np.concatenate([forward.t, backward.t])), QUADRATURE[tolerance.method]
+    weights, phi, adjoint = refined(values, breaks, nodes, tolerance.rtol)
     terminal = _neurons_first(forward.y[:, -1:], system)[0]
     return Sweep(
-        weights=(length * b).ravel().astype(system.h0.dtype),
-        phi=system.activation.phi(_neurons_first(forward.sol(times), system)),
-        adjoint=_neurons_first(backward.sol(times), system, scale),
+        weights=weights.astype(system.h0.dtype),
+        phi=phi,
+        adjoint=adjoint,
         terminal=terminal,
         terminal_phi=system.activation.phi(terminal),
         initial_adjoint=_neurons_first(backward.y[:, -1:], system, scale)[0],
@@ -140,37 +144,46 @@ def _integrate(
             f"{SMALLEST_RTOL:.3g}: pass fewer rows at a time, or use Gauss",
             reached=SMALLEST_RTOL * math.sqrt(N),
         )
+    options = {"method": tolerance.method, "rtol": rtol, "atol": tolerance.atol / math.sqrt(N), "dense_output": dense}
+    options |= _jacobian_options(tolerance.method, blocks, n, N)
     bounded = math.isfinite(system.activation.lipschitz)
+    safe = rate if bounded else _clipped(rate)
     with overflow_is_checked():
-        solution = solve_ivp(
-            rate if bounded else _clipped(rate),
-            span,
-            start,
-            method=tolerance.method,
-            rtol=rtol,
-            atol=tolerance.atol / math.sqrt(N),
-            dense_output=dense,
-            events=None if bounded else _escape(start),
-            **_jacobian_options(tolerance.method, blocks, n, N),
-        )
+        solution = solve_ivp(safe, span, start, events=None if bounded else _growth(start), **options)
+        if solution.status == 1:
+            time = float(solution.t[-1])
+            before, after = (
+                time_scale(np, 1.0 + float(np.max(np.abs(start))), h[0], rate(time, h[0])) for h in solution.y_events
+            )
+            if after < before / SHRUNK:
+                raise _blow_up(time, system.horizon)
+            solution = solve_ivp(safe, span, start, **options)  # it only grows
     if solution.status == 0 and np.isfinite(solution.y[:, -1]).all():
         return solution
     time = float(solution.t[-1])
     growth = np.max(np.abs(solution.y[:, -1])) / (1 + np.max(np.abs(start)))
-    if solution.status == 1 or (not bounded and growth > math.sqrt(ESCAPED)):  # the step fell below the rounding of t
-        raise BlowUpError(f"h(t) escapes to infinity near t = {time:.9g}, before T = {system.horizon:g}", time=time)
+    if not bounded and growth > GROWN:  # the step fell below the rounding of t
+        raise _blow_up(time, system.horizon)
     raise AccuracyError(f"{tolerance.method} stopped at t = {time:.6g}: {solution.message}")
 
 
-def _escape(start: Host) -> Callable[[float, Host], float]:
-    """Event of a solution that is not bounded a priori: growth by the factor `ESCAPED`."""
-    limit = ESCAPED * (1 + np.max(np.abs(start)))
+def _blow_up(time: float, horizon: float) -> BlowUpError:
+    return BlowUpError(f"h(t) escapes to infinity near t = {time:.9g}, before T = {horizon:g}", time=time)
 
-    def event(_t: float, flat: Host) -> float:
-        return float(limit - np.max(np.abs(flat)))
 
-    event.terminal = True  # type: ignore[attr-defined]  # the protocol of solve_ivp
-    return event
+def _growth(start: Host) -> list[Callable[[float, Host], float]]:
+    """Events of a solution that is not bounded a priori: growth by the factors `GROWN` and, the end, `ESCAPED`."""
+
+    def reaches(factor: float, terminal: bool) -> Callable[[float, Host], float]:
+        limit = factor * (1 + np.max(np.abs(start)))
+
+        def event(_t: float, flat: Host) -> float:
+            return float(limit - np.max(np.abs(flat)))
+
+        event.terminal = terminal  # type: ignore[attr-defined]  # the protocol of solve_ivp
+        return event
+
+    return [reaches(GROWN, False), reaches(ESCAPED, True)]
 
 
 def _clipped(rate: Callable[[float, Host], Array]) -> Callable[[float, Host], Array]:

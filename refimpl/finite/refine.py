@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeVar
 
-from refimpl.backend import overflow_is_checked
-from refimpl.errors import AccuracyError, BlowUpError
-from refimpl.finite.forward import StageDivergenceError, combine, step_forward
+from refimpl.errors import AccuracyError
+from refimpl.finite.escape import raise_if_escaping
+from refimpl.finite.forward import StageDivergenceError, march
 from refimpl.finite.system import System
 from refimpl.scheme import Scheme, gauss
 
@@ -19,9 +19,6 @@ NODES = (8, 12, 16, 24)
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 """Steps that are tried, in this order, when they are not given."""
-
-ESCAPED = 1e12
-"""Growth of ‖h‖ at which a solution that is not bounded a priori counts as escaping to infinity."""
 
 Solution = TypeVar("Solution")
 
@@ -33,7 +30,7 @@ def refine(
     rtol: float,
     solve: Callable[[Scheme], Solution],
     distance: Callable[[Solution, Solution], float],
-    hidden: Callable[[Scheme, Solution], float],
+    hidden: Callable[[Solution], float],
 ) -> Solution:
     """Solution on the first Gauss scheme that agrees within `rtol` with the scheme before it.
 
@@ -46,7 +43,7 @@ def refine(
     distance : callable
         Relative distance of a coarse and a fine solution.
     hidden : callable
-        What a layer between an end of [0, T] and the outermost node of a scheme may hide of its solution.
+        What a layer between two nodes may hide of a solution, relative to it.
 
     Raises
     ------
@@ -58,27 +55,31 @@ def refine(
     if nodes is not None and steps is not None:
         return _solve_as_given(system, gauss(nodes, steps, system.horizon), solve)
     candidates = _candidates(nodes, steps, system.horizon)
-    coarse, history = None, History(candidates[-1].size, smooth=bool(system.activation.analytic))
+    coarse, failure = None, None
+    history = History(candidates[-1].size, smooth=bool(system.activation.analytic))
     for scheme in candidates:
         try:
             fine = solve(scheme)
-        except StageDivergenceError as failure:
-            _raise_if_escaping(system, failure)
-            coarse = None
+        except StageDivergenceError as error:
+            coarse, failure = None, error
             continue
         if coarse is not None:
             history.distances.append((scheme.size, distance(coarse, fine)))
             if history.reaches(rtol):
-                history.hidden = hidden(scheme, fine)
+                history.hidden = hidden(fine)
                 if history.hidden <= rtol:
                     _check_kinks(system, scheme, rtol)
                     return fine
             if history.is_hopeless(rtol):
                 break
         coarse = fine
+    if failure is not None:
+        raise_if_escaping(system, failure)
     why = "successive Gauss schemes differ by"
+    if not history.distances:
+        raise AccuracyError(f"rtol={rtol:.3g} was asked for, but the steps of no two Gauss schemes were short enough")
     if history.reaches(rtol):
-        why = "between an end of [0, T] and the outermost node of all Gauss schemes a layer may hide"
+        why = "between the nodes of the Gauss schemes a layer may hide"
     advice = "" if system.activation.analytic else f": {system.activation.name} is not analytic, SolveIVP may do"
     raise AccuracyError(f"rtol={rtol:.3g} was asked for, but {why} {history.best:.3g}{advice}", reached=history.best)
 
@@ -97,7 +98,7 @@ class History:
     distances : list of (int, float)
         Nodes of the finer scheme, and its distance from the coarser one.
     hidden : float
-        What a layer outside the outermost nodes may hide, since schemes agree; 0 before that.
+        What a layer between two nodes may hide of the last solution, since schemes agree; 0 before that.
     """
 
     largest: int
@@ -145,15 +146,12 @@ def _crosses_a_kink(system: System, scheme: Scheme) -> bool:
     The gradient of the scheme then has an error that no distance of schemes bounds: all of them can miss a crossing
     between an end and their outermost node.
     """
-    xp, h = system.xp, system.h0
-    for k in range(scheme.steps):
-        stages, rates = step_forward(system, scheme, k, h)
-        end = h + combine(xp, scheme.b * scheme.step, rates)
+    xp = system.xp
+    for step in march(system, scheme):
         for kink in system.activation.kinks:
-            side = h > kink
-            if bool(xp.any((stages > kink) != side)) or bool(xp.any((end > kink) != side)):
+            side = step.start > kink
+            if bool(xp.any((step.stages > kink) != side)) or bool(xp.any((step.end > kink) != side)):
                 return True
-        h = end
     return False
 
 
@@ -170,31 +168,5 @@ def _solve_as_given(system: System, scheme: Scheme, solve: Callable[[Scheme], So
     try:
         return solve(scheme)
     except StageDivergenceError as failure:
-        _raise_if_escaping(system, failure)
+        raise_if_escaping(system, failure)
         raise AccuracyError(f"{failure}: the step of length {scheme.step:.3g} is too long, use more steps") from failure
-
-
-@overflow_is_checked()
-def _raise_if_escaping(system: System, failure: StageDivergenceError) -> None:
-    """Follow a solution whose step failed with ever shorter steps; raise `BlowUpError` if it escapes before T.
-
-    Only a φ without a Lipschitz constant can escape (Gronwall), so for the others there is nothing to follow.
-    """
-    if math.isfinite(system.activation.lipschitz):
-        return
-    xp, time, h = system.xp, failure.time, failure.state
-    start = 1.0 + float(xp.max(xp.abs(h)))
-    step = system.horizon - time
-    while time < system.horizon:
-        step = min(step, system.horizon - time)
-        scheme = gauss(4, 1, step)
-        try:
-            _, rates = step_forward(system, scheme, 0, h)
-        except StageDivergenceError:
-            step /= 2
-            if step < 1e-14 * system.horizon:
-                raise AccuracyError(f"no step from t = {time:.6g} is short enough to be solved") from failure
-            continue
-        h, time, step = h + combine(xp, scheme.b * step, rates), time + step, 1.5 * step
-        if float(xp.max(xp.abs(h))) > ESCAPED * start:
-            raise BlowUpError(f"h(t) escapes to infinity near t = {time:.9g}, before T = {system.horizon:g}", time=time)

@@ -5,23 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from refimpl.backend import Array
-from refimpl.finite.adjoint import adjoint, as_sweep
-from refimpl.finite.forward import combine, forward
-from refimpl.finite.system import Sweep, System
+from refimpl.finite.adjoint import Solution, solve
+from refimpl.finite.forward import combine
+from refimpl.finite.system import System
 from refimpl.quadrature import Host, lagrange_integrals
 from refimpl.scheme import Scheme
 
 
-def collocation_trajectory(system: System, scheme: Scheme, times: Host) -> tuple[Array, Array, Sweep]:
-    """h_t and λ_t of a Gauss scheme at `times`, each of shape (len(times), n, N), and the solution at its nodes.
+def along_collocation(solution: Solution, times: Host) -> tuple[Array, Array]:
+    """h_t and λ_t of a Gauss scheme at `times`, each of shape (len(times), n, N).
 
     Inside a step from t_k of length Δ, with θ = (t − t_k)/Δ and B_j(θ) = ∫_0^θ ℓ_j,
 
         h(t) = h(t_k) + Δ Σ_j B_j(θ) W φ(h_j),     λ(t) = λ(t_{k+1}) + Δ Σ_j (b_j − B_j(θ)) φ'(h_j) ⊙ Wᵀ λ_j.
     """
+    system, scheme, flow, backward = solution.system, solution.scheme, solution.flow, solution.backward
     xp, m = system.xp, scheme.b.size
-    flow = forward(system, scheme)
-    backward = adjoint(system, scheme, flow)
     step_of = np.clip((times / scheme.step).astype(int), 0, scheme.steps - 1)
     h = xp.empty((len(times), *system.h0.shape), dtype=system.h0.dtype, device=system.h0.device)
     lam = xp.empty_like(h)
@@ -33,7 +32,7 @@ def collocation_trajectory(system: System, scheme: Scheme, times: Host) -> tuple
             integrals = lagrange_integrals(m, np.asarray([times[row] / scheme.step - k]))[0]
             h[row, ...] = flow.boundary[k, ...] + combine(xp, scheme.step * integrals, rates)
             lam[row, ...] = backward.boundary[k + 1, ...] + combine(xp, scheme.step * (scheme.b - integrals), slopes)
-    return h, lam, as_sweep(system, scheme, flow, backward)
+    return h, lam
 
 
 def layer_trajectory(system: System, scheme: Scheme, times: Host) -> tuple[Array, Array]:
@@ -50,7 +49,6 @@ def layer_trajectory(system: System, scheme: Scheme, times: Host) -> tuple[Array
         raise ValueError(
             f"t must hold layer times ℓ T/L = ℓ × {scheme.step:.17g} of the ResNet, got {times[off][0]:.17g}"
         )
-    flow = forward(system, scheme)
-    backward = adjoint(system, scheme, flow)
-    index = system.xp.asarray(layers, device=system.h0.device)
-    return system.xp.take(flow.boundary, index, axis=0), system.xp.take(backward.boundary, index, axis=0)
+    solution, index = solve(system, scheme), system.xp.asarray(layers, device=system.h0.device)
+    flow, backward = solution.flow.boundary, solution.backward.boundary
+    return system.xp.take(flow, index, axis=0), system.xp.take(backward, index, axis=0)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refimpl import AccuracyError, BlowUpError, Euler, Gauss, NeuralODE, Params, SolveIVP
+from refimpl import AccuracyError, Activation, BlowUpError, Euler, Gauss, NeuralODE, Params, SolveIVP
 
 SETTLING = [
     SolveIVP(), SolveIVP("RK45"), SolveIVP("RK23", rtol=1e-6), SolveIVP("Radau", rtol=1e-7), SolveIVP("BDF", rtol=1e-8),
@@ -148,3 +148,54 @@ def test_gauss_follows_a_long_horizon_by_taking_more_steps():
     np.testing.assert_allclose(
         net.predict(theta, X, Gauss()), net.predict(theta, X, SolveIVP(rtol=1e-12, atol=1e-14)), rtol=1e-8
     )
+
+
+# --- growth that is no escape ---------------------------------------------------------------------------------------
+
+
+def chain_of_squares(n):
+    """ḣ_1 = 0 and ḣ_{k+1} ∝ h_k²: polynomials in t of the degrees 0, 1, 3, 7, …, with h_{k+1}(1) = 10^k."""
+    W, degree, size = np.zeros((n, n)), 0, 1.0
+    for k in range(n - 1):
+        W[k + 1, k] = 20 * (2 * degree + 1) / size
+        size, degree = 10 * size, 2 * degree + 1
+    return Params(np.eye(n)[:, :1], W * n**0.5, np.eye(n)[-1] * n**0.5), size**2 / 2
+
+
+@pytest.mark.parametrize("solver", [SolveIVP(), Gauss()], ids=str)
+def test_a_steep_polynomial_in_time_is_no_escape(solver):
+    theta, exact = chain_of_squares(15)
+    try:
+        found = NeuralODE("quadratic").predict(theta, np.ones((1, 1)), solver)
+    except AccuracyError:
+        assert isinstance(solver, Gauss)
+    else:
+        np.testing.assert_allclose(found, [exact], rtol=1e-8)
+
+
+@pytest.mark.parametrize("solver", [SolveIVP(), Gauss()], ids=str)
+def test_exponential_growth_of_an_activation_of_unknown_constants_is_no_escape(solver):
+    net = NeuralODE(Activation(lambda z: 1 * z, np.ones_like, name="own identity"))
+    np.testing.assert_allclose(net.predict(one_neuron(40.0), np.ones((1, 1)), solver), [np.exp(40.0)], rtol=1e-8)
+
+
+@pytest.mark.parametrize("part", [1 - 1e-7, 1 - 3e-7])
+def test_a_solution_that_escapes_just_after_the_horizon_is_not_said_to_escape_before(part):
+    x, theta, net = np.ones((1, 1)), one_neuron(2 * part), NeuralODE("quadratic")
+    with pytest.raises(AccuracyError):
+        net.predict(theta, x, Gauss())
+    found = net.predict(theta, x, SolveIVP(rtol=1e-13, atol=1e-14))
+    # f = ½/(1 − part)², and an error of 1e-13 in each of 1e3 steps is 1e-3 of 1 − part
+    np.testing.assert_allclose(found, [1 / (1 - part) ** 2 / 2], rtol=0.05)
+
+
+def test_a_lipschitz_activation_that_overflows_is_out_of_reach_and_no_escape():
+    with pytest.raises(AccuracyError, match="overflows float64"):
+        NeuralODE("identity").predict(one_neuron(3000.0), np.ones((1, 1)), Euler(1000))
+
+
+@pytest.mark.parametrize("late", [1.0 + 1e-6, 1.001, 1.5])
+def test_the_time_of_escape_that_gauss_reports_lies_before_the_escape_and_near_it(late):
+    with pytest.raises(BlowUpError) as caught:
+        NeuralODE("quadratic", horizon=late * 2).predict(one_neuron(), np.ones((1, 1)), Gauss())
+    assert 2 * (1 - 1e-9) < caught.value.time <= 2 * (1 + 1e-11)
