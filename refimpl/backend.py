@@ -164,6 +164,11 @@ def check_overflow(xp: Namespace, what: str, *arrays: Array) -> None:
         raise AccuracyError(f"{what} overflows {arrays[0].dtype}")
 
 
+def square(scale: float) -> float:
+    """scale², infinite where a Python float would raise `OverflowError`: `check_overflow` names what overflows."""
+    return scale * scale
+
+
 def detached(array: Array) -> Array:
     """A PyTorch tensor without its autograd history (gradients are hand-derived here); other arrays as they are."""
     return array.detach() if hasattr(array, "detach") else array

@@ -242,7 +242,8 @@ class NeuralODE:
         if X.shape[1] != theta.dim:
             raise ValueError(f"{name} must have d = {theta.dim} columns to fit theta.U, got shape {tuple(X.shape)}")
         dtype = float_dtype(xp, X=X, theta=theta.U)
-        X, U, W, v = (xp.astype(array, dtype, copy=False) for array in (X, theta.U, theta.W, theta.v))
+        blocks = (detached(block) for block in (theta.U, theta.W, theta.v))  # who asked for autograd after all
+        X, U, W, v = (xp.astype(array, dtype, copy=False) for array in (X, *blocks))
         scales = self._scales(theta)
         with overflow_is_checked():
             h0 = scales.u * xp.matmul(U, X.T)

@@ -302,6 +302,13 @@ def test_tolerances_are_positive_and_finite(value):
         Gauss(rtol=1.0)
 
 
+@pytest.mark.parametrize("make", [lambda v: Gauss(rtol=v), lambda v: SolveIVP(rtol=v)])
+@pytest.mark.parametrize("value", ["3", None, True, 1j])
+def test_a_tolerance_that_is_no_number_is_named(make, value):
+    with pytest.raises(TypeError, match=r"^rtol must be a real number, got"):
+        make(value)
+
+
 def test_an_unknown_method_of_scipy_raises_and_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"DOP853.*LSODA.*'dopri5'"):
         SolveIVP("dopri5")
@@ -358,6 +365,7 @@ def test_gauss_on_a_kinked_activation_names_it_and_carries_what_it_reached():
     [
         (1.0, 1e300, 1e10, lambda net, theta, X: net.predict(theta, X, Euler(2))),
         (1.0, 1.0, 1e200, lambda net, theta, X: net.ntk(theta, X)),
+        (1.0, 1e300, 1.0, lambda net, theta, X: net.ntk(theta, X)),
         (1.0, 1.0, 1e200, lambda net, theta, X: net.loss(theta, X, np.ones(1))),
         (1.0, 1e300, 1e10, lambda net, theta, X: net.gradient(theta, X, np.ones(1), Euler(2))),
         (10.0, 1.0, 1.7e308, lambda net, theta, X: net.predict(theta, X)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from refimpl.backend import Array, Namespace, slices
+from refimpl.backend import Array, Namespace, slices, square
 from refimpl.finite.system import Sweep
 
 BLOCK = 1 << 23
@@ -67,15 +67,15 @@ def kernel(
 
     No array of the size N × n² is ever formed.
     """
-    U = scales.u**2 * xp.matmul(sweep.initial_adjoint.T, other.initial_adjoint) * xp.matmul(X, X2.T)
-    v = scales.v**2 * xp.matmul(sweep.terminal_phi.T, other.terminal_phi)
+    U = square(scales.u) * xp.matmul(sweep.initial_adjoint.T, other.initial_adjoint) * xp.matmul(X, X2.T)
+    v = square(scales.v) * xp.matmul(sweep.terminal_phi.T, other.terminal_phi)
     if layered:
         W = _kernel_layered(xp, sweep, other)
     elif _node_products_are_cheaper(sweep, other):
         W = _kernel_by_node_products(xp, sweep, other)
     else:
         W = _kernel_by_weight_rows(xp, sweep, other)
-    return U, scales.w**2 * W, v
+    return U, square(scales.w) * W, v
 
 
 def _stack(xp: Namespace, states: Array) -> Array:

@@ -70,7 +70,7 @@ def raise_if_escaping(system: System, failure: StageDivergenceError) -> None:
                 break
             except StageDivergenceError:
                 step /= 2
-                if step < 1e-14 * horizon:
+                if time + step == time:
                     raise AccuracyError(f"no step from t = {time:.6g} is short enough to be solved") from failure
         h, time = h + combine(xp, scheme.b * step, rates), time + step
         if not bool(xp.all(xp.isfinite(h))):

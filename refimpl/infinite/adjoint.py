@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from refimpl.backend import Array, Namespace, cumulative_sum
+from refimpl.backend import Array, Namespace, cumulative_sum, square
 from refimpl.infinite.covariance import Covariance, fixed_point, integrate_square
 from refimpl.scheme import Scheme
 
@@ -31,16 +31,16 @@ class AdjointCovariance:
 
 def adjoint_covariance(xp: Namespace, net: NeuralODE, scheme: Scheme, forward: Covariance) -> AdjointCovariance:
     """Solve for P along the forward solution."""
-    terminal, D = net.sigma_v**2 * forward.terminal_D, forward.D
+    terminal, D = square(net.sigma_v) * forward.terminal_D, forward.D
     if not scheme.A.any():
         P = _march_euler(xp, net, scheme, D, terminal)
     else:
 
         def update(P: Array) -> tuple[Array, Array]:
-            return P, terminal[:, None, None] + net.sigma_w**2 * _integrate_back_twice(xp, scheme, D * P)
+            return P, terminal[:, None, None] + square(net.sigma_w) * _integrate_back_twice(xp, scheme, D * P)
 
         P, _ = fixed_point(xp, xp.broadcast_to(terminal[:, None, None], D.shape), update)
-    return AdjointCovariance(P, terminal + net.sigma_w**2 * integrate_square(xp, scheme, D * P))
+    return AdjointCovariance(P, terminal + square(net.sigma_w) * integrate_square(xp, scheme, D * P))
 
 
 def _integrate_back_twice(xp: Namespace, scheme: Scheme, values: Array) -> Array:

@@ -149,9 +149,6 @@ def elu(s1: Array, s2: Array, c: Array) -> tuple[Array, Array]:
     AccuracyError
         A variance above 1e6, where the functions of the angle are too steep for the rule.
 
-    Notes
-    -----
-    If the variances differ much, the rounding error grows like (larger/smaller)^½ relative to (E[φ(a)²] E[φ(b)²])^½.
     """
     xp = namespace(s1, s2, c)
     s1, s2, c = xp.broadcast_arrays(s1, s2, c)
@@ -176,7 +173,8 @@ def _elu_sectors(nodes: int) -> ClosedForm:
         c, determinant = clamped(xp, s1, s2, c)
         same, opposite = openings(xp, determinant, c)
         h1, h2 = xp.sqrt(s1)[:, None], xp.sqrt(s2)[:, None]
-        small = bool(xp.any(xp.minimum(s1, s2) < 0.1))
+        smallest = xp.minimum(s1, s2)
+        small, tiny = bool(xp.any(smallest < 0.1)), bool(xp.any(smallest < 1e-4))
 
         # a, b > 0
         value, slope = (xp.sqrt(determinant) + same * c) / _TAU, same / _TAU
@@ -191,8 +189,11 @@ def _elu_sectors(nodes: int) -> ClosedForm:
         sine = xp.sin(same[:, None] * angle)
         kappa1, kappa2 = h1 * sine, h2 * xp.flip(sine, axis=1)
         kappa = kappa1 + kappa2
-        (ratio, deficit), (_, deficit1), (_, deficit2) = (_mills(k, small) for k in (kappa, kappa1, kappa2))
-        product = kappa1 * (deficit - deficit1) + kappa2 * (deficit - deficit2)
+        (ratio, deficit), (ratio1, deficit1), (ratio2, deficit2) = (_mills(k, small) for k in (kappa, kappa1, kappa2))
+        drop1, drop2 = deficit - deficit1, deficit - deficit2
+        if tiny:
+            drop1, drop2 = _drop(kappa1, kappa2, ratio1, drop1), _drop(kappa2, kappa1, ratio2, drop2)
+        product = kappa1 * drop1 + kappa2 * drop2
         m1 = 1.0 - kappa * ratio
         return value + same * (product @ weight), slope + same * (m1 @ weight)
 
@@ -210,6 +211,21 @@ def _mills(kappa: Array, small: bool) -> tuple[Array, Array]:
         error = special("erf", near)
         deficit = xp.where(x < 1.0, error - xp.expm1(near * near) * (1.0 - error), deficit)
     return _E0 * scaled, _E0 * deficit
+
+
+def _drop(kappa: Array, step: Array, ratio: Array, direct: Array) -> Array:
+    """E(κ) − E(κ + δ) for δ ≥ 0: `direct`, or where δ is small, and that loses δ in the rounding, Taylor's series.
+
+    (−1)^k E^(k)(κ) = ∫₀^∞ r^k exp(−κr − r²/2) dr = m_k with m_0 = E, m_1 = 1 − κE and m_{k+1} = k m_{k−1} − κ m_k.
+    """
+    xp = namespace(kappa)
+    before, moment = ratio, 1.0 - kappa * ratio
+    total, power = step * moment, step
+    for k in range(1, 7):
+        before, moment = moment, k * before - kappa * moment
+        power = -power * step / (k + 1)
+        total = total + power * moment
+    return xp.where(step * (1.0 + kappa) < 0.01, total, direct)
 
 
 _CLOSED_FORMS: tuple[tuple[Activation, ClosedForm], ...] = (

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from refimpl import activations
-from refimpl.backend import Array, Namespace, check_overflow, from_host, overflow_is_checked, to_host
+from refimpl.backend import Array, Namespace, check_overflow, from_host, overflow_is_checked, square, to_host
 from refimpl.errors import AccuracyError, BlowUpError
 from refimpl.infinite.covariance import CovarianceDivergenceError, variances
-from refimpl.infinite.inputs import Pairs
+from refimpl.infinite.inputs import LARGEST_NORM, Pairs
 from refimpl.infinite.pairs import Kernels, kernels, solution
 from refimpl.infinite.split import SplitSolution, solve_split
 from refimpl.scheme import Scheme, gauss
@@ -75,7 +75,7 @@ class LimitProblem:
         ValueError
             A user's φ or φ' returns no array like its argument, or NaN.
         """
-        self.net.phi.check_at(pairs.cosine)
+        self._check_pairs(xp, pairs)
         if self.splits:
             ntk, nngp = self._split_kernels(xp, pairs)
         else:
@@ -88,7 +88,7 @@ class LimitProblem:
     @overflow_is_checked()
     def fields(self, xp: Namespace, pair: Pairs) -> tuple[Array, Array, Array, Array, Array]:
         """t (M,), S (M, M), Σ (M, M), the times of P (M,), and P (M, M) of a single pair."""
-        self.net.phi.check_at(pair.cosine)
+        self._check_pairs(xp, pair)
         if self.splits:
             t = gauss(FIELD_NODES, 1, self.net.horizon).nodes
             host = (t, *(field[0] for field in self._split(xp, pair).at(t)))
@@ -99,6 +99,13 @@ class LimitProblem:
         times = from_host(xp, scheme.nodes, pair.cosine)
         shift = scheme.step if isinstance(self.solver, Euler) else 0.0
         return times, forward.S[0, ...], forward.Sigma[0, ...], times + shift, backward.P[0, ...]
+
+    def _check_pairs(self, xp: Namespace, pairs: Pairs) -> None:
+        """Refuse a φ that is no function of arrays, and h_0 whose variance overflows."""
+        self.net.phi.check_at(pairs.cosine)
+        largest = self.net.sigma_u * float(xp.max(pairs.radii))
+        if not largest < LARGEST_NORM:
+            raise AccuracyError(f"the variance of h_0 = σ_u U x overflows float64: σ_u |x| reaches {largest:.3g}")
 
     def _split_kernels(self, xp: Namespace, pairs: Pairs) -> tuple[Array, Array]:
         """K_∞ and NNGP on the split square.
@@ -134,15 +141,16 @@ class LimitProblem:
         """Refuse variances at which a φ with a scale of its own sees the rounding of S.
 
         E[φ(a)φ(b)] depends on S_ii + S_jj − 2 S_ij, with the absolute error eps S, in units of that scale: through
-        exp(−½(…)) for sin and cos, hence the relative error eps S; through the angle between a and b where φ has
-        limits at ±∞, or linear ones, hence eps √S. (Expansions in Hermite polynomials end far below that.)
+        exp(−½(…)) for sin and cos, and for erf, whose φ' sees nothing else, hence the relative error eps S; through
+        the angle between a and b where φ is linear at ±∞, hence eps √S. (Expansions in Hermite polynomials end far
+        below that.)
         """
         if self.net.phi.homogeneous or self.net.phi.kinks or self.net.phi.degree is not None or self._given:
             return
         rtol = self.solver.rtol if isinstance(self.solver, Gauss) else Gauss().rtol
         largest = float(xp.max(found.variance))
-        oscillates = self.net.phi in (activations.sin, activations.cos)
-        reached = float(xp.finfo(xp.float64).eps) * (largest if oscillates else math.sqrt(largest))
+        sharp = self.net.phi in (activations.sin, activations.cos, activations.erf)
+        reached = float(xp.finfo(xp.float64).eps) * (largest if sharp else math.sqrt(largest))
         if not reached <= rtol:
             raise AccuracyError(
                 f"the variance of h reaches {largest:.3g}: with {self.net.phi.name} double precision gives "
@@ -188,7 +196,8 @@ class LimitProblem:
     def _escape(self, radius: float, failure: CovarianceDivergenceError) -> ArithmeticError:
         """The error to raise: the variance of the largest input escapes before T, or near T nobody can tell."""
         horizon = self.net.horizon
-        if math.isfinite(self.net.phi.lipschitz):
+        degree = self.net.phi.degree
+        if degree is None or degree < 2:  # for those the variance is known to escape, sooner or later
             return AccuracyError(f"the equation of S^{{t,s}} was not solved up to T = {horizon:g}: {failure}")
         if isinstance(self.solver, Euler):
             time = latest = self._followed_to(radius, self.solver.scheme)
@@ -206,7 +215,7 @@ class LimitProblem:
         while high - low > 1e-6 * self.net.horizon:
             middle = (low + high) / 2
             try:
-                variances(np, self.net, scheme(middle), np.asarray([(self.net.sigma_u * radius) ** 2]))
+                variances(np, self.net, scheme(middle), np.asarray([square(self.net.sigma_u * radius)]))
             except CovarianceDivergenceError:
                 high = middle
             else:

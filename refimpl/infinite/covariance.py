@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from refimpl.backend import Array, Namespace, cumulative_sum, from_host
+from refimpl.backend import Array, Namespace, cumulative_sum, from_host, square
 from refimpl.infinite.dual import Dual, dual
 from refimpl.scheme import Scheme
 
@@ -72,11 +72,11 @@ def variances(xp: Namespace, net: NeuralODE, scheme: Scheme, q: Array) -> Varian
             raise CovarianceDivergenceError("the variance of h is no variance any more")
         diagonal = xp.maximum(diagonal, xp.zeros_like(diagonal))
         Sigma = dual(net.phi, diagonal, diagonal).value(S)
-        return Sigma, q[:, None, None] + net.sigma_w**2 * integrate_twice(xp, scheme, Sigma)
+        return Sigma, q[:, None, None] + square(net.sigma_w) * integrate_twice(xp, scheme, Sigma)
 
     start = xp.broadcast_to(q[:, None, None], (q.shape[0], scheme.size, scheme.size))
     S, Sigma = fixed_point(xp, start, update)
-    return Variance(xp.linalg.diagonal(S), q + net.sigma_w**2 * integrate_square(xp, scheme, Sigma))
+    return Variance(xp.linalg.diagonal(S), q + square(net.sigma_w) * integrate_square(xp, scheme, Sigma))
 
 
 def covariance(
@@ -101,12 +101,12 @@ def covariance(
 
         def update(S: Array) -> tuple[Array, Array]:
             Sigma = expectation.value(xp.where(on_diagonal, first.nodes[:, :, None], S))
-            return Sigma, q[:, None, None] + net.sigma_w**2 * integrate_twice(xp, scheme, Sigma)
+            return Sigma, q[:, None, None] + square(net.sigma_w) * integrate_twice(xp, scheme, Sigma)
 
         start = xp.broadcast_to(q[:, None, None], (q.shape[0], scheme.size, scheme.size))
         S, Sigma = fixed_point(xp, start, update, xp.sqrt(first.terminal) * xp.sqrt(second.terminal))
     S = xp.where(on_diagonal, first.nodes[:, :, None], S)
-    terminal = xp.where(identical, first.terminal, q + net.sigma_w**2 * integrate_square(xp, scheme, Sigma))
+    terminal = xp.where(identical, first.terminal, q + square(net.sigma_w) * integrate_square(xp, scheme, Sigma))
     at_end = dual(net.phi, first.terminal[:, None], second.terminal[:, None])
     terminal_Sigma, terminal_D = at_end.both(terminal[:, None, None])
     return Covariance(S, Sigma, expectation.slope(S), terminal_Sigma[:, 0, 0], terminal_D[:, 0, 0])

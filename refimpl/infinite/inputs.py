@@ -20,8 +20,8 @@ CHUNK = 1 << 16
 SAME_NORM = 16 * float(np.finfo(float).eps)
 """Relative spread of norms that counts as rounding."""
 
-LARGEST_NORM = 1e150
-"""Norms beyond it have squares that overflow."""
+SMALLEST_NORM, LARGEST_NORM = 1e-70, 1e150
+"""Norms beyond them have squares, or products of squares, that over- or underflow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def pairs_of(xp: Namespace, X: Array, X2: Array | None, *, directions_only: bool
     Raises
     ------
     ValueError
-        A norm so large that its square overflows.
+        A norm so large that its square overflows, or so small that products of squares underflow.
     """
     norms, norms2, cosines, angle = _geometry(xp, X, X2)
     host, host2 = to_host(norms), to_host(norms2)
@@ -88,6 +88,9 @@ def pairs_of(xp: Namespace, X: Array, X2: Array | None, *, directions_only: bool
     scale = xp.asarray(1.0, dtype=X.dtype, device=X.device)
     if directions_only:
         scale, host, host2 = norms[:, None] * norms2[None, :], np.ones_like(host), np.ones_like(host2)
+    smallest = min((norm for norm in (*host, *host2) if norm > 0), default=1.0)
+    if smallest < SMALLEST_NORM:
+        raise ValueError(f"X and X2 must have rows of norm 0 or above {SMALLEST_NORM:g}, got {smallest:.3g}")
     radii, index = np.unique(_merge_equal(np.concatenate([host, host2])), return_inverse=True)
     rows, columns = np.triu_indices(len(host)) if X2 is None else map(np.ravel, np.indices((len(host), len(host2))))
     flat = xp.asarray(rows * len(host2) + columns, device=X.device)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from refimpl.backend import Array, Namespace, slices
+from refimpl.backend import Array, Namespace, slices, square
 from refimpl.infinite.adjoint import AdjointCovariance, adjoint_covariance
 from refimpl.infinite.covariance import Covariance, Variance, covariance, integrate_square, variances
 from refimpl.infinite.inputs import Pairs
@@ -45,7 +45,7 @@ def kernels(xp: Namespace, net: NeuralODE, scheme: Scheme, pairs: Pairs) -> Kern
         some = pairs[part]
         _, q12, _ = some.covariances(xp, net.sigma_u)
         forward, backward = _solve_pairs(xp, net, scheme, some, variance, q12)
-        nngp[part] = net.sigma_v**2 * forward.terminal_Sigma
+        nngp[part] = square(net.sigma_v) * forward.terminal_Sigma
         ntk[part] = _assemble(xp, net, scheme, q12, forward, backward)
     return Kernels(ntk, nngp, diagonal, variance.terminal)
 
@@ -74,6 +74,6 @@ def _solve(
 def _assemble(
     xp: Namespace, net: NeuralODE, scheme: Scheme, q: Array, forward: Covariance, backward: AdjointCovariance
 ) -> Array:
-    from_output = net.sigma_v**2 * forward.terminal_Sigma
-    from_weights = net.sigma_w**2 * integrate_square(xp, scheme, forward.Sigma * backward.P)
+    from_output = square(net.sigma_v) * forward.terminal_Sigma
+    from_weights = square(net.sigma_w) * integrate_square(xp, scheme, forward.Sigma * backward.P)
     return from_output + from_weights + q * backward.initial

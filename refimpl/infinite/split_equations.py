@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from refimpl.activations import Activation
+from refimpl.backend import square
 from refimpl.errors import AccuracyError
 from refimpl.infinite.closed_forms import closed_form
 from refimpl.infinite.sectors import sector_form
@@ -52,7 +53,7 @@ class Problem:
     @property
     def coupling(self) -> float:
         """σ_w² T², the factor of double integrals over the unit square."""
-        return (self.sigma_w * self.horizon) ** 2
+        return square(self.sigma_w * self.horizon)
 
 
 def elementwise(activation: Activation, rtol: float) -> Elementwise:
@@ -167,7 +168,7 @@ class Equations:
 
     def _pairs(self, grid: Triangle, sides: int, first: Index, second: Index, q12: Host) -> Fields:
         problem = self.problem
-        coupling, readout = problem.coupling, problem.sigma_v**2
+        coupling, readout = problem.coupling, square(problem.sigma_v)
         (first_t, first_s), (second_t, second_s) = (grid.at_times(self.variance[:, i]) for i in (first, second))
         s1, s2 = np.stack([first_t, first_s][:sides]), np.stack([second_s, second_t][:sides])
 

@@ -499,3 +499,27 @@ def test_radial_rule_integrates_low_powers() -> None:
     for power in range(12):
         expected = 2 ** (power / 2) * math.gamma(1 + power / 2)
         assert w @ r**power == pytest.approx(expected, rel=8 * (power + 2) * EPS)
+
+
+@pytest.mark.parametrize(
+    ("s1", "s2", "rho"),
+    [(1e-18, 1e4, 0.6), (1e-26, 9.0, -0.5), (1e-40, 1.0, 0.6), (1e-100, 4.0, 0.6), (1e-5, 1e4, 0.6), (1e-3, 1e4, -0.9),
+     (9e-5, 2.0, 0.3), (1e-8, 1e-8, 0.5)],
+)  # fmt: skip
+def test_elu_keeps_its_digits_between_variances_of_very_different_size(s1: float, s2: float, rho: float) -> None:
+    """Relative to the root of E[φ(a)²] E[φ(b)²], which for small s₁ and large s₂ is about √(s₁ s₂ / 2)."""
+    with mp.workdps(90):
+        c = rho * float(np.sqrt(s1)) * float(np.sqrt(s2))
+        correlation, a, b = mp.mpf(c) / mp.sqrt(mp.mpf(s1) * mp.mpf(s2)), mp.sqrt(mp.mpf(s1)), mp.mpf(s2)
+
+        def given_a(x: Any) -> Any:
+            """φ(√s₁ x) E[φ(b) | a], with b | a ~ N(m, v)."""
+            m, v = mp.sqrt(b) * correlation * x, b * (1 - correlation**2)
+            root, z = mp.sqrt(v), a * x
+            mean = m * mp.ncdf(m / root) + root * mp.npdf(m / root)
+            mean += mp.exp(m + v / 2) * mp.ncdf(-(m + v) / root) - mp.ncdf(-m / root)
+            return (z if z > 0 else mp.expm1(z)) * mean * mp.npdf(x)
+
+        truth = float(mp.quad(given_a, [-15, -8, -4, -2, -1, 0, 1, 2, 4, 8, 15]) / (a * mp.sqrt(b)))
+    found = dual(activations.elu, np.asarray([s1]), np.asarray([s2])).value(np.asarray([[c]]))[0, 0]
+    assert found / np.sqrt(s1) / np.sqrt(s2) == pytest.approx(truth, abs=1e-14)

@@ -617,7 +617,7 @@ def test_no_rows_and_one_row(name: str, dtype: Any) -> None:
         assert function(one).shape == (1, 1)
 
 
-@given(networks, st.lists(st.floats(-2, 2), min_size=1, max_size=4))
+@given(networks, st.lists(st.just(0.0) | st.floats(1e-60, 2) | st.floats(-2, -1e-60), min_size=1, max_size=4))
 @few
 def test_one_dimensional_inputs_are_embedded_in_the_plane(net: NeuralODE, values: list[float]) -> None:
     X = np.asarray(values)[:, None]
@@ -742,6 +742,35 @@ def test_a_norm_at_which_rounding_shows_raises() -> None:
     """For erf D is of the order of 1/|x|, at the mercy of the rounding of S = |x|² + O(1): 4e-10 of K_∞ at 1e8."""
     with pytest.raises(AccuracyError):
         NeuralODE("erf").limit().ntk(np.asarray([[1e8, 0.0]]))
+
+
+@pytest.mark.parametrize("sigma_u", [30.0, 300.0])
+def test_erf_at_a_large_variance_and_a_small_angle_is_right_or_refused(sigma_u: float) -> None:
+    """The value at 300 is known from a Goursat solver in multiple precision: 165.0099171456787."""
+    X, Y = np.asarray([[1.0, 0.0]]), np.asarray([[math.cos(2e-3), math.sin(2e-3)]])
+    limit = NeuralODE("erf", sigma_u=sigma_u).limit()
+    if sigma_u == 300:
+        with pytest.raises(AccuracyError, match="double precision"):
+            limit.ntk(X, Y)
+    else:
+        assert limit.ntk(X, Y).shape == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["erf", "elu"])
+def test_kernels_of_tiny_inputs_scale_with_them_or_are_refused(name: str) -> None:
+    """For |x| → 0 beside a fixed x̄ the kernel is linear in |x|: φ(h(x)) − φ(0) is."""
+    limit, y = NeuralODE(name).limit(), 3 * two(0.3)[1:]
+    one, other = (limit.ntk(np.asarray([[size, 0.0]]), y)[0, 0] / size for size in (1e-8, 1e-60))
+    assert one == pytest.approx(other, rel=1e-7)
+    with pytest.raises(ValueError, match="norm 0 or above 1e-70"):
+        limit.ntk(np.asarray([[1e-100, 0.0]]), y)
+
+
+def test_a_variance_that_only_grows_is_out_of_reach_and_does_not_blow_up() -> None:
+    """φ(z) = z without its constants: nothing tells it from a function that grows faster."""
+    own = Activation(lambda z: 1 * z, np.ones_like, name="own identity")
+    with pytest.raises(AccuracyError):
+        NeuralODE(own, horizon=130).limit().ntk(np.ones((1, 1)))
 
 
 # ---------------------------------------------------------------------------------------------- blow-up
