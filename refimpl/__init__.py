@@ -1,25 +1,37 @@
 """Ground truth for Neural ODEs in the neural-tangent-kernel regime."""
 
-from refimpl import activations, data
+from refimpl import activations, data, training
 from refimpl.activations import Activation
-from refimpl.errors import AccuracyError, BlowUpError
+from refimpl.errors import AccuracyError, BlowUpError, DivergenceError, TrainingError
 from refimpl.network import NeuralODE, Trajectory
 from refimpl.parameters import Jacobian, Params
 from refimpl.solvers import Euler, Gauss, SolveIVP
+from refimpl.training import SGD, Adam, GradientDescent, History, Linearization, Momentum, linearize, train
 
 __all__ = [
+    "SGD",
     "AccuracyError",
     "Activation",
+    "Adam",
     "BlowUpError",
+    "DivergenceError",
     "Euler",
     "Gauss",
+    "GradientDescent",
+    "History",
     "Jacobian",
+    "Linearization",
+    "Momentum",
     "NeuralODE",
     "Params",
     "SolveIVP",
+    "TrainingError",
     "Trajectory",
     "activations",
     "data",
+    "linearize",
+    "train",
+    "training",
 ]
 
 __version__ = "0.1.0"
