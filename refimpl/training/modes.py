@@ -8,6 +8,10 @@ from refimpl.backend import Array, Namespace, to_host
 from refimpl.quadrature import Host
 
 
+TINY = 1e-300
+"""Below it kηλ/2 is nothing beside 1, even for 2⁵³ steps, and its digits may be lost to underflow."""
+
+
 def eigenmodes(xp: Namespace, K: Array, accuracy: float) -> tuple[Host, Array]:
     """Eigenvalues on the host and eigenvectors of K, if it is symmetric and positive semi-definite."""
     N = K.shape[0]
@@ -35,18 +39,18 @@ def mode_functions(rate: float, values: Host, counts: Host, floor: float) -> tup
     """
     k, lam = counts[..., None], np.maximum(values, 0.0)
     product = rate * lam
-    # |1 − ηλ| through the exact one of the differences 1 − ηλ, taken by log1p, and ηλ − 2 = (ηλ − 1) − 1.
+    still = product < TINY
+    end, moves = np.isinf(k), lam > floor
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        # |1 − ηλ| is 1 + (−ηλ) below ηλ = 1, and 1 + (ηλ − 2) above.
         logarithm = np.log1p(np.where(product <= 1, -product, product - 2))
         exponent = np.where(k == 0, 0.0, k * logarithm)
         flips = (product > 1) & (k % 2 == 1)
         remaining = np.where(flips, -1.0, 1.0) * np.exp(exponent)
         change = np.where(flips, 1.0 + np.exp(exponent), -np.expm1(exponent))
-        integrated = np.where(product == 0, rate * k, change / np.where(lam == 0, 1.0, lam))
-    end = np.isinf(k)
-    moves = lam > floor
-    remaining = np.where(end, np.where(moves, 0.0, 1.0), remaining)
-    integrated = np.where(end, np.where(moves, 1.0 / np.where(moves, lam, 1.0), 0.0), integrated)
+        integrated = np.where(still, rate * k, change / np.where(still, 1.0, lam))
+        remaining = np.where(end, np.where(moves, 0.0, 1.0), remaining)
+        integrated = np.where(end, np.where(moves, 1.0 / np.where(moves, lam, 1.0), 0.0), integrated)
     return remaining, integrated
 
 
