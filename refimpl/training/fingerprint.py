@@ -45,12 +45,13 @@ def differences(here: Mapping[str, str], there: Mapping[str, object]) -> str:
     """What differs, in words; empty if nothing does."""
 
     def explain(name: str) -> str:
-        one, other = here.get(name, "missing"), str(there.get(name, "missing"))
+        one, other = here[name], str(there.get(name, "missing"))
         if "sha256" in one + other or len(one + other) > 160:
             return name
         return f"{name} ({other!r} there, {one!r} here)"
 
-    return ", ".join(explain(name) for name in {**here, **there} if here.get(name) != there.get(name))[:1000]
+    different = [explain(name) for name in here if here[name] != there.get(name)]
+    return ", ".join(different + ["entries unknown here"] * (not there.keys() <= here.keys()))
 
 
 def digest(*arrays: Array) -> str:

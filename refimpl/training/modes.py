@@ -7,7 +7,6 @@ import numpy as np
 from refimpl.backend import Array, Namespace, to_host
 from refimpl.quadrature import Host
 
-
 TINY = 1e-300
 """Below it kηλ/2 is nothing beside 1, even for 2⁵³ steps, and its digits may be lost to underflow."""
 

@@ -59,7 +59,7 @@ def test_with_identity_activation_training_is_that_of_the_matrix_exponential():
         u = c * v @ E @ x
         assert oracle.relative(history.predictions[k], u) < (k + 1) * (case.rounding + 1e-12)
         r = u - case.y
-        # f = c vᵀ E x is linear in E, whose derivative is that of the exponential; its adjoint is that of the transpose.
+        # f = c vᵀ E x is linear in E; the adjoint of the exponential's derivative is that at the transpose.
         U, W, v = (
             U - lr * a * c * np.outer(E.T @ v, r @ case.X),
             W - lr * b * c * expm_frechet(b * W.T, np.outer(v, x @ r), compute_expm=False),
@@ -294,7 +294,7 @@ def test_an_overflow_raises_with_the_history_before_it():
 def test_equations_that_blow_up_at_a_step_are_divergence_and_the_cause_is_chained(solver):
     net = NeuralODE("quadratic", horizon=0.5)
     theta, X = net.init(width=16, dim=3, seed=0), refimpl.data.sphere(4, 3, seed=1)
-    with pytest.raises(DivergenceError, match="training diverged at step .*: h") as info:
+    with pytest.raises(DivergenceError, match=r"training diverged at step .*: h") as info:
         train(net, theta, X, 3 * np.ones(4), lr=3.0, steps=10, solver=solver)
     assert isinstance(info.value.__cause__, BlowUpError)
     assert info.value.step == info.value.history.steps + 1 >= 1
@@ -304,7 +304,7 @@ def test_a_solver_that_fails_later_is_no_divergence_and_the_history_is_not_lost(
     # One step is short enough for the fixed-point sweeps at the start, and no longer when W has grown.
     net = NeuralODE("softplus")
     theta, X = net.init(width=8, dim=3, seed=0), refimpl.data.sphere(4, 3, seed=1)
-    with pytest.raises(TrainingError, match="^training cannot go on at step 1: the stage equations") as info:
+    with pytest.raises(TrainingError, match=r"^training cannot go on at step 1: the stage equations") as info:
         train(net, theta, X, X[:, 0], lr=100.0, steps=3, solver=Gauss(4, 1))
     assert not isinstance(info.value, DivergenceError)
     assert isinstance(info.value.__cause__, AccuracyError)

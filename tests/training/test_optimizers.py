@@ -221,7 +221,7 @@ def test_decays_lie_between_0_and_1(name, value, error):
 
 @pytest.mark.parametrize(("value", "error"), [(0, ValueError), (np.inf, ValueError), (None, TypeError)])
 def test_eps_of_adam_is_positive_and_finite(value, error):
-    with pytest.raises(error, match="^eps must be a positive, finite number, got"):
+    with pytest.raises(error, match=r"^eps must be a positive, finite number, got"):
         Adam(eps=value)
 
 

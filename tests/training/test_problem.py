@@ -24,16 +24,15 @@ def problem(case=case, X_test=X_test, y_test=None, solver=Euler(5)):  # noqa: B0
 class Counting(Solver):
     """Euler's method that writes down how many samples it is given, and for what."""
 
-    inner: Euler = Euler(5)
     calls: list = field(default_factory=list)
 
     def terminal(self, system):
         self.calls.append(("forward", system.h0.shape[1]))
-        return self.inner.terminal(system)
+        return Euler(5).terminal(system)
 
     def sweep(self, system):
         self.calls.append(("both", system.h0.shape[1]))
-        return self.inner.sweep(system)
+        return Euler(5).sweep(system)
 
     def trajectory(self, system, times):
         raise AssertionError("not needed for training")
