@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,25 +153,19 @@ class Run:
 
     def record(self, last: bool) -> Array | None:
         """Record step k; returns the gradient for the next update unless this is the last step."""
-        training, k = self.recorder.problem, self.at.step
-        gradient = None
-        try:
+        training, gradient = self.recorder.problem, None
+        with self._solving():
             if last:
                 predictions, test = training.outputs(self.params)
             else:
-                batch = self.rule.batch(k, training.X.shape[0])
+                batch = self.rule.batch(self.at.step, training.X.shape[0])
                 predictions, test, gradient = training.evaluate(self.params, batch)
-            row = self.recorder.row(self.params, predictions, test)
-            self._check_finite(row)
+        row = self.recorder.row(self.params, predictions, test)
+        self._check_finite(row)
+        with self._solving():
             row |= self.recorder.spectrum(self.params)
-        except (AccuracyError, BlowUpError) as failure:
-            if k == 0 or isinstance(failure, TrainingError):
-                raise
-            error, what = TrainingError, "training cannot go on"
-            if isinstance(failure, BlowUpError):
-                error, what = DivergenceError, "training diverged"
-            raise error(f"{what} at step {k}: {failure}", step=k, history=self.history()) from failure
         self.recorder.rows.append(row)
+        self.loss = float(row["loss"])
         self._check_size()
         return gradient
 
@@ -193,9 +188,24 @@ class Run:
         """The history so far."""
         return self.recorder.history(self.params, self.at.lr, stopped)
 
+    @contextmanager
+    def _solving(self) -> Iterator[None]:
+        """Errors of the solver become errors of training, after step 0."""
+        k = self.at.step
+        try:
+            yield
+        except BlowUpError as failure:
+            if k == 0:
+                raise
+            raise self._diverged(str(failure)) from failure
+        except AccuracyError as failure:
+            if k == 0:
+                raise
+            message = f"training cannot go on at step {k}: {failure}"
+            raise TrainingError(message, step=k, history=self.history()) from failure
+
     def _check_finite(self, row: Row) -> None:
         xp = self.recorder.problem.xp
-        self.loss = float(row["loss"])
         for name, record in row.items():
             if not bool(xp.all(xp.isfinite(record))):
                 message = f"{name.replace('_', ' ')} overflows {record.dtype}"

@@ -184,6 +184,16 @@ def test_modes_without_a_kernel_stay_where_they_are():
     np.testing.assert_allclose(found.test_predictions[[0, 2]], [[0.5]] * 2, rtol=0, atol=8 * EPS)
 
 
+def test_a_kernel_of_low_rank_ends_at_the_least_squares_fit():
+    rng = np.random.default_rng(1)
+    J, J_test, y = rng.standard_normal((8, 3)), rng.standard_normal((2, 3)), rng.standard_normal(8)
+    found = linearize(J @ J.T, y, np.zeros(8), "stable", math.inf, J_test @ J.T, np.zeros(2))
+    fit = np.linalg.lstsq(J, y)[0]
+    # Condition numbers of a few, twice rounded; eigenvalues of rounding size are not divided by.
+    np.testing.assert_allclose(found.predictions, J @ fit, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found.test_predictions, J_test @ fit, rtol=0, atol=1e-12)
+
+
 def test_arguments_are_left_as_they_were():
     arrays = kernel_problem(N=5, N_test=3)
     for array in arrays:
