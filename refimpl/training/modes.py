@@ -22,7 +22,7 @@ def eigenmodes(xp: Namespace, K: Array, accuracy: float) -> tuple[Host, Array]:
             f"K must be symmetric to rtol={accuracy:.3g}, but K and its transpose differ by {asymmetry:.3g}"
         )
     values, vectors = xp.linalg.eigh((K + K.T) / 2)
-    host = to_host(values)
+    host = np.array(to_host(values))  # NumPy 2.0 makes it read-only, and PyTorch takes no such array back
     if host[0] < -N * accuracy * max(host[-1], 0.0):
         raise ValueError(
             f"K must be positive semi-definite to rtol={accuracy:.3g}, but its eigenvalues go from {host[0]:.6g} to "
