@@ -1,0 +1,154 @@
+"""ReLU gradients over random networks: mean square and wrong signs at finite width, and their limit n → ∞."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from refimpl import NeuralODE
+from verification import Agreement, Config
+from verification.statements._data import DIM, Array
+from verification.statements._relu_curves import Curves, Exact, curves
+from verification.statements._two_depths import relu_pair
+
+LEVEL = 0.999
+"""Confidence at which a verdict is taken; the intervals that are printed are the usual 95 %."""
+
+SHALLOWEST = 4
+"""Smallest depth in the fits over many networks."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Independent networks of one width.
+
+    Parameters
+    ----------
+    gradient, wrong : array, shape (draws, depths, N)
+        ‖∇f^L − ∇f‖, and the neurons of the last layer with the wrong sign.
+    """
+
+    width: int
+    depths: Array
+    gradient: Array
+    wrong: Array
+
+    @classmethod
+    def of(cls, config: Config, net: NeuralODE, width: int, draws: int, depths: Array, X: Array) -> Draws:
+        found: list[Curves] = []
+        for draw in config.progress(range(draws), f"n = {width}"):
+            theta = net.init(width, DIM, seed=config.rng("draw", width, draw))
+            found.append(curves(Exact.of(net, theta, X), depths))
+        return cls(width, depths, np.stack([c.gradient for c in found]), np.stack([c.wrong for c in found]))
+
+    @property
+    def square(self) -> Array:
+        """Mean square over the inputs, shape (draws, depths): the draws are independent, the inputs are not."""
+        mean: Array = np.mean(self.gradient**2, axis=2)
+        return mean
+
+    @property
+    def rms(self) -> Array:
+        root: Array = np.sqrt(self.square.mean(axis=0))
+        return root
+
+    @property
+    def spread(self) -> Array:
+        """Half-width of the 95 % interval of `rms`, by the delta method."""
+        draws = len(self.square)
+        error = stats.t.ppf(0.975, draws - 1) * self.square.std(axis=0, ddof=1) / np.sqrt(draws)
+        half: Array = error / (2 * self.rms)
+        return half
+
+    def slopes(self, config: Config, part: Array) -> tuple[float, Array]:
+        """Exponent of `rms` over the depths in the mask `part`, and 4000 of it with the networks drawn again."""
+        chosen = config.rng("bootstrap", self.width).integers(len(self.square), size=(4000, len(self.square)))
+        x = np.log(self.depths[part]) - np.log(self.depths[part]).mean()
+        resampled = np.log(np.sqrt(self.square[chosen].mean(axis=1)))[:, part]
+        return float(np.log(self.rms[part]) @ x / (x @ x)), resampled @ x / (x @ x)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The same at n = ∞, where it is deterministic.
+
+    Parameters
+    ----------
+    square : array, shape (depths,)
+        lim ‖∇f^L − ∇f‖².
+    mismatch : array, shape (depths,)
+        Share of wrong signs in the last layer.
+    error : float
+        Relative error of `square`: its last change in the extrapolation to the Neural ODE.
+    """
+
+    depths: Array
+    square: Array
+    mismatch: Array
+    error: float
+
+    @classmethod
+    def of(cls, net: NeuralODE, depths: Array, finest: int) -> Prediction:
+        """The Neural ODE as the limit of ResNets of depth finest/4, finest/2 and finest, to second order in 1/depth."""
+        M = [finest // 4, finest // 2, finest]
+        own = [relu_pair(net, 1.0, m, m).gradients for m in M]
+        square, mismatch, error = [], [], 0.0
+        for L in depths.astype(int).tolist():
+            alone, mixed = relu_pair(net, 1.0, L, L).gradients, [relu_pair(net, 1.0, L, m) for m in M]
+            value = [alone + g - 2 * pair.gradients for g, pair in zip(own, mixed, strict=True)]
+            coarse, fine = 2 * value[1] - value[0], 2 * value[2] - value[1]
+            square.append(fine)
+            mismatch.append(2 * mixed[2].mismatch - mixed[1].mismatch)
+            error = max(error, abs(fine - coarse) / fine)
+        return cls(depths, np.asarray(square), np.asarray(mismatch), error)
+
+    def slope(self, deepest: float) -> float:
+        """Exponent of the root of `square` over the depths from `SHALLOWEST` to `deepest`."""
+        deep = (self.depths >= SHALLOWEST) & (self.depths <= deepest)
+        return float(np.polyfit(np.log(self.depths[deep]), np.log(self.square[deep]) / 2, 1)[0])
+
+
+def monte_carlo(cases: Sequence[Draws], limit: Prediction) -> list[Agreement]:
+    """Finite networks against n = ∞ where an input has several wrong signs, so that the mean is not one event."""
+    found = []
+    for case in cases:
+        part = case.depths <= min(case.width / 16, limit.depths[-1])
+        draws, count = len(case.square), int(part.sum())
+        error = case.square.std(axis=0, ddof=1)[part] / np.sqrt(draws)
+        distance = np.abs(case.square.mean(axis=0)[part] - limit.square[:count]) / error
+        found.append(
+            Agreement(
+                rf"mean of $\|\nabla_\theta f^L - \nabla_\theta f\|^2$, $L \le {case.depths[part][-1]:g}$ "
+                f"(in standard errors; {draws} networks, $n = {case.width}$)",
+                ("Monte Carlo, exact flow", "recursion for two depths at infinite width"),
+                float(distance.max()),
+                float(stats.t.ppf(1 - (1 - LEVEL) / (2 * count), draws - 1)),
+                f"Student's interval for {count} depths at once (Bonferroni, {LEVEL:.1%}); a bias O(1/n) is below it",
+            )
+        )
+    return found
+
+
+def leading(net: NeuralODE, limit: Prediction, x: Array) -> Agreement:
+    """A wrong sign changes a component of λ_T by σ_v |v_i|/√n, and is carried through (3) as the others are.
+
+    With E[φ'(h_T)²] = 1/2 of the neurons on, and a share p/L wrong, ‖∇f^L − ∇f‖² → 2 (K_∞ − σ_v² Σ^{T,T}) p/L.
+    """
+    once = 2 * (limit.depths * limit.square)[1:] - (limit.depths * limit.square)[:-1]
+    p = 2 * (limit.depths * limit.mismatch)[1:] - (limit.depths * limit.mismatch)[:-1]
+    ode = net.limit()
+    theory = 2 * p[-1] * float(ode.ntk(x[None])[0, 0] - ode.nngp(x[None])[0, 0])
+    changes = abs(once[-1] - once[-2]) / once[-1] + abs(p[-1] - p[-2]) / p[-1]
+    return Agreement(
+        r"$\lim_{L \to \infty} L \lim_{n \to \infty} \|\nabla_\theta f^L - \nabla_\theta f\|^2$",
+        (
+            "recursion for two depths",
+            "share of wrong signs times the back-propagated part of the Gauss scheme's kernel",
+        ),
+        float(abs(once[-1] - theory) / theory),
+        float(changes + limit.error),
+        "the last changes of both extrapolations in 1/L, plus that of the extrapolation to the Neural ODE",
+    )

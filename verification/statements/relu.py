@@ -1,0 +1,317 @@
+"""The figure with ReLU: does the gradient of a deep ResNet stay away from that of the Neural ODE?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from refimpl import NeuralODE
+from verification import Claim, Config, Result, Table, Verdict
+from verification.statement import Value
+from verification.statements._data import DIM, Array, inputs
+from verification.statements._relu_curves import Curves, Exact, curves, longest_plateau
+from verification.statements._relu_reference import REFERENCES, Reference, references, roads
+from verification.statements._relu_wide import LEVEL, SHALLOWEST, Draws, Prediction, leading, monte_carlo
+from verification.style import BLACK, GREY, guide, loglog, new_figure, series
+
+ID = "relu"
+TITLE = "With ReLU the gradient difference falls too, in steps"
+CLAIM = (
+    r"With ReLU the difference of the outputs of a ResNet of depth $L$ and of the Neural ODE decays as $1/L$, while "
+    r"the difference of their gradients remains constant as $L$ increases."
+)
+
+COUNT = 4
+"""Inputs from each source in the deep networks; the many networks see the first of each."""
+
+TOLERANCE = 0.05
+"""Largest deviation of a slope from −1: crossings fall anywhere between two layers, so L ‖∇f^L − ∇f‖ fluctuates."""
+
+FLAT = 0.05
+"""A curve that changes by less than this counts as constant."""
+
+
+def run(config: Config) -> Result:
+    X = inputs(config, COUNT)
+    stacked, first = np.concatenate(list(X.values())), np.stack([points[0] for points in X.values()])
+    net, width = NeuralODE("relu"), 64
+    exact = Exact.of(net, net.init(width, DIM, seed=config.rng("deep")), stacked)
+    solved = references(exact)
+    depths = 2.0 ** np.arange(15 if config.full else 13)
+    deep = {"relu": curves(exact, depths, {name: found.gradient for name, found in solved.items()})}
+    leaky = NeuralODE("leaky_relu")
+    deep["leaky_relu"] = curves(Exact.of(leaky, exact.theta, first), depths[:12])
+
+    plan = {128: (64, 12), 512: (24, 12)} if config.full else {128: (24, 10)}
+    many = [Draws.of(config, net, n, draws, 2.0 ** np.arange(top), first) for n, (draws, top) in plan.items()]
+    limit = Prediction.of(net, 2.0 ** np.arange(9 if config.full else 7), 2048 if config.full else 512)
+    return Result(
+        claims=[
+            _rate(deep, "output"), _constant(deep["relu"]), _rate(deep, "gradient"), _plateau(many, limit),
+            _mean_square(config, many, limit), _rate(deep, "ntk"), _floor(deep["relu"], solved),
+        ],
+        agreements=[*roads(config), *monte_carlo(many, limit), leading(net, limit, first[0])],
+        experiment=(
+            r"ReLU ResNets (6) with $L = 1, 2, 4, \dots$ layers against the Neural ODE of the same $\theta$, $T = 1$. "
+            r"Between two crossings of the kink the ODE is linear; its output and gradient are computed to rounding "
+            r"from matrix exponentials between the crossings, which are isolated one by one, so that no tolerance of a "
+            rf"solver enters. One network of $n = {width}$ is followed to $L = {depths[-1]:g}$ at {COUNT} images of "
+            rf"digits and {COUNT} points of the sphere $S^{{63}}$; many networks at one of each. The gradient "
+            r"difference is the Euclidean norm over all entries of $\theta$ (and over the inputs, for one network). "
+            r"Slopes of one network are taken over those depths beyond the last at which a neuron of the last layer "
+            r"is on in the ResNet and off in the Neural ODE, or the other way round."
+        ),
+        size={
+            "n": sorted({width, *plan}), "d": DIM, "N": 2 * COUNT, "L": depths.astype(int),
+            "networks": [case.gradient.shape[0] for case in many], "crossings per input": round(exact.crossings, 1),
+            "smallest rate at a crossing": _round(exact.slowest),
+        },
+        figure=_figure(deep["relu"], many[0], limit, solved),
+        alt=(
+            "Two log-log panels. Above: gradient difference against depth for many random networks; the root mean "
+            "square follows the predicted curve of slope minus one half, while a single input's curve, drawn bold, is "
+            "flat over many doublings of depth. Below: one network; output and gradient differences to the exact "
+            "Neural ODE fall with slope minus one, while those to gradients from an adaptive solver with loose "
+            "tolerance level off."
+        ),
+        caption=(
+            rf"Above: {len(many[0].gradient)} networks with $n = {many[0].width}$ at one digit and one random point "
+            r"(thin), the root mean square with 95 % intervals, the prediction for $n \to \infty$, and the input whose "
+            r"curve is constant for longest (black). "
+            rf"Below: one network with $n = {width}$, against the exact gradient and against gradients by RK45."
+        ),
+        tables=[_slopes(deep), _floors(deep["relu"], solved, exact), _wide(many, limit)],
+    )  # fmt: skip
+
+
+# One network, L → ∞
+
+
+_TEXT = {
+    "output": (r"f", "stays that of a smooth problem: a crossing costs $O(L^{-2})$ only"),
+    "gradient": (r"\nabla_\theta f", "once every neuron of the last layer has its sign right"),
+    "ntk": (r"K_\theta", "once every neuron of the last layer has its sign right"),
+}
+
+
+def _values(found: Curves, quantity: str) -> Array:
+    if quantity == "ntk":
+        return found.ntk
+    return found.norm if quantity == "gradient" else np.linalg.norm(found.output, axis=1)
+
+
+def _rate(deep: Mapping[str, Curves], quantity: str) -> Claim:
+    symbol, when = _TEXT[quantity]
+    text = rf"The difference of ${symbol}$ decays as $1/L$, {when}: its slope is $-1 \pm {TOLERANCE}$"
+    name = f"{quantity}-rate"
+    if min(int(found.settled.sum()) for found in deep.values()) < 4:
+        scope = "Fewer than four depths lie beyond the last wrong sign."
+        return Claim(name, f"{text}.", Verdict.UNDECIDED, None, -1, scope=scope)
+    fits = {phi: found.slope(_values(found, quantity)) for phi, found in deep.items()}
+    phi, worst = max(fits.items(), key=lambda item: abs(item[1].slope + 1))
+    return Claim(
+        name,
+        f"{text} (measured: {phi}, the one furthest from $-1$).",
+        Verdict.HOLDS if abs(worst.slope + 1) <= TOLERANCE else Verdict.FAILS,
+        measured=worst.slope,
+        predicted=-1,
+        uncertainty=worst.uncertainty,
+    )
+
+
+def _constant(found: Curves) -> Claim:
+    text = (
+        r"As printed, for one network and $L \to \infty$: the difference of $\nabla_\theta f$ remains constant "
+        "(measured: its slope against the exact gradient)."
+    )
+    if int(found.settled.sum()) < 4:
+        scope = "Fewer than four depths lie beyond the last wrong sign."
+        return Claim("gradient-constant", text, Verdict.UNDECIDED, None, 0, scope=scope)
+    fit = found.slope(found.norm)
+    falls = fit.slope + fit.uncertainty < -0.5
+    return Claim(
+        "gradient-constant",
+        text,
+        Verdict.FAILS if falls else Verdict.HOLDS if abs(fit.slope) <= fit.uncertainty else Verdict.UNDECIDED,
+        measured=fit.slope,
+        predicted=0,
+        uncertainty=fit.uncertainty,
+        scope=(
+            r"It falls as $1/L$ beyond a depth of order $n$, for almost every network; over random networks its root "
+            r"mean square falls as $L^{-1/2}$."
+        ),
+    )
+
+
+# Many networks
+
+
+def _longest(case: Draws) -> tuple[float, int, int, int, int]:
+    """Longest stretch of depths with a constant difference, its ends, and the network and input it is found at."""
+    return max(
+        (*longest_plateau(case.depths, case.gradient[draw, :, i], FLAT), draw, i)
+        for draw in range(len(case.gradient))
+        for i in range(case.gradient.shape[2])
+    )
+
+
+def _plateau(many: list[Draws], limit: Prediction) -> Claim:
+    case = max(many, key=lambda case: _longest(case)[0])
+    ratio, start, end, draw, i = _longest(case)
+    wrong = case.wrong[draw, start : end + 1, i]
+    caused = ratio >= 4 and wrong.min() >= 1 and wrong.max() == wrong.min()
+    return Claim(
+        "gradient-plateau",
+        rf"Over a finite range of depths and at one input the difference of $\nabla_\theta f$ can remain constant, to "
+        rf"{FLAT:.0%}: as long as the same neuron of the last layer has the wrong sign, $\lambda_T$ is wrong by "
+        r"$\sigma_v |v_i| / \sqrt{n}$ (measured: the factor in $L$ over which the longest of these curves is flat).",
+        Verdict.HOLDS_WITH_SCOPE if caused else Verdict.UNDECIDED,
+        measured=ratio,
+        predicted=r"$\ge 4$",
+        scope=(
+            rf"$n = {case.width}$, from $L = {case.depths[start]:g}$ to {case.depths[end]:g}; in the mean an input has "
+            rf"${float(limit.mismatch[-1] * limit.depths[-1]):.2f}\, n/L$ wrong signs, so that the last one disappears "
+            r"at a depth of order $n$."
+        ),
+    )
+
+
+def _mean_square(config: Config, many: list[Draws], limit: Prediction) -> Claim:
+    case = max(many, key=lambda case: len(case.gradient))
+    part = (case.depths >= SHALLOWEST) & (case.depths <= case.width / 4)  # deeper, the mean is one rare event
+    predicted = limit.slope(case.width / 4)
+    slope, samples = case.slopes(config, part)
+    (low, high), (low95, high95) = (
+        np.quantile(samples, [(1 - level) / 2, (1 + level) / 2]).tolist() for level in (LEVEL, 0.95)
+    )
+    inside = low <= predicted <= high and high < 0
+    return Claim(
+        "gradient-mean-square",
+        r"Over random networks the root mean square of $\|\nabla_\theta f^L - \nabla_\theta f\|$ decays as $L^{-1/2}$, "
+        r"because a share $p/L$ of the neurons of the last layer has the wrong sign (predicted: the slope at infinite "
+        r"width over the same depths, which tends to $-1/2$).",
+        Verdict.HOLDS if inside else Verdict.UNDECIDED,
+        measured=slope,
+        predicted=predicted,
+        uncertainty=(high95 - low95) / 2,
+        scope="" if inside else f"The {LEVEL:.1%} interval misses the prediction: too few networks, or another rate.",
+    )
+
+
+# What a reference with an error makes of the picture
+
+
+def _floor(found: Curves, solved: Mapping[str, Reference]) -> Claim:
+    """By the triangle inequality the level is the reference's error up to the true difference at that depth."""
+    name = REFERENCES[0]
+    level, error = float(found.to_reference[name][-1]), solved[name].error
+    true = float(found.norm[-1])
+    flat = level / float(found.to_reference[name][-3]) if true < 0.1 * error else np.nan
+    holds = abs(flat - 1) <= FLAT and abs(level - error) <= true
+    return Claim(
+        "reference-floor",
+        rf"Against a gradient by {name} the difference does become constant, at the error of that reference "
+        r"(measured: level at the deepest ResNet over the error of the reference).",
+        Verdict.HOLDS if holds else Verdict.UNDECIDED,
+        measured=level / error,
+        predicted=1,
+        uncertainty=true / error,
+        scope="" if holds else "The deepest ResNet is not yet close enough to the Neural ODE.",
+    )
+
+
+def _figure(found: Curves, case: Draws, limit: Prediction, solved: Mapping[str, Reference]) -> Figure:
+    figure, (above, below) = new_figure(rows=2)
+    label = r"$\|\nabla_\theta f^L - \nabla_\theta f\|$"
+    loglog(above, "depth $L$", label, xticks=case.depths, title=f"random networks, $n = {case.width}$")
+    above.plot(case.depths, np.concatenate(list(case.gradient.transpose(0, 2, 1))).T, color=GREY, lw=0.5, alpha=0.5)
+    _, _, _, draw, i = _longest(case)
+    above.plot(case.depths, case.gradient[draw, :, i], color=BLACK, lw=1.6, label="one of them")
+    series(above, case.depths, case.rms, label="root mean square", index=0, spread=case.spread)
+    above.plot(
+        limit.depths, np.sqrt(limit.square), color=GREY, ls="--", lw=1.4, zorder=4, label=r"predicted, $n \to \infty$"
+    )
+    end = (limit.depths[-1], float(np.sqrt(limit.square[-1])))
+    guide(above, case.depths, slope=-0.5, through=end, label="$L^{-1/2}$")
+    above.lines[-1].set(linestyle=":")
+    above.legend(loc="lower left")
+
+    loglog(below, "depth $L$", "difference to the Neural ODE", xticks=found.depths, title="one network, $n = 64$")
+    series(below, found.depths, _values(found, "output"), label="output", index=0)
+    series(below, found.depths, found.norm, label="gradient, exact", index=1)
+    for index, name in enumerate(solved, start=2):
+        series(below, found.depths, found.to_reference[name], label=f"gradient, {name}", index=index)
+    guide(below, found.depths, slope=-1, through=(found.depths[-1], found.norm[-1]), label="predicted $L^{-1}$")
+    below.legend(loc="lower left", fontsize=7.5)
+    return figure
+
+
+def _slopes(deep: Mapping[str, Curves]) -> Table:
+    rows: list[tuple[Value, ...]] = []
+    for phi, found in deep.items():
+        settled = int(found.depths[found.settled][0]) if found.settled.any() else None
+        numbers: list[Value] = []
+        for quantity in _TEXT:
+            enough = int(found.settled.sum()) >= 4
+            numbers.append(_round(found.slope(_values(found, quantity)).slope) if enough else None)
+        level = found.depths * found.norm
+        late = level[found.settled] if found.settled.any() else level[-1:]
+        rows.append((phi, settled, int(found.depths[-1]), *numbers, _round(late.min()), _round(late.max())))
+    head = [
+        "activation",
+        "from $L$",
+        "to $L$",
+        "output",
+        "gradient",
+        "NTK",
+        r"smallest $L \|\nabla f^L - \nabla f\|$",
+        "largest",
+    ]
+    return Table("Slopes of one network beyond the last wrong sign (predicted: $-1$)", head, rows)
+
+
+def _floors(found: Curves, solved: Mapping[str, Reference], exact: Exact) -> Table:
+    size = float(np.linalg.norm(exact.gradient))
+    rows = []
+    for name, reference in solved.items():
+        curve = found.to_reference[name]
+        reached = np.flatnonzero(found.norm <= reference.error)
+        rows.append((name, _round(reference.error / size), _round(curve[-1] / size),
+                     int(found.depths[reached[0]]) if reached.size else None, reference.wrong))  # fmt: skip
+    head = [
+        "reference",
+        "its relative error",
+        "difference at the deepest ResNet",
+        "levels off at $L$",
+        "wrong signs at $T$",
+    ]
+    return Table("Where the gradient difference levels off when the reference is not exact", head, rows)
+
+
+def _wide(many: list[Draws], limit: Prediction) -> Table:
+    rows: list[tuple[Value, ...]] = []
+    for case in many:
+        for k, L in enumerate(case.depths.astype(int).tolist()):
+            known = k < len(limit.depths)
+            share = float(case.wrong[:, k].mean()) / case.width * L
+            rows.append((
+                f"$n = {case.width}$, $L = {L}$", _round(case.rms[k]), _round(case.spread[k]),
+                _round(np.sqrt(limit.square[k])) if known else None, _round(np.median(case.gradient[:, k])),
+                _round(share), _round(limit.mismatch[k] * L) if known else None,
+            ))  # fmt: skip
+    head = [
+        "networks",
+        "root mean square",
+        "± (95 %)",
+        r"$n \to \infty$",
+        "median",
+        r"wrong signs × $L/n$",
+        r"$n \to \infty$",
+    ]
+    return Table(r"$\|\nabla_\theta f^L - \nabla_\theta f\|$ at one input over random networks", head, rows)
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.4g}")
