@@ -47,7 +47,7 @@ class _Times:
         self.backward = self.total - self.forward[:-1]  # ∫_{t_i}^T
 
 
-def _expectation(f: Callable[[Array], Array], s1: Array, s2: Array, c: Array, points: int) -> Array:
+def expectation(f: Callable[[Array], Array], s1: Array, s2: Array, c: Array, points: int) -> Array:
     """E[f(a) f(b)] for Var a = s1 (M,), Var b = s2 (M2,) and Cov(a, b) = c (M, M2): b given a is normal again."""
     z, weights = hermite_e.hermegauss(points)
     weights = weights / np.sqrt(2 * np.pi)
@@ -64,7 +64,7 @@ def _covariance(net: NeuralODE, times: _Times, q: float, variance: Array | None,
     S = np.full((m + 1, m + 1), q)
     for _ in range(40):
         s = np.diagonal(S)[:m] if variance is None else variance[:m]
-        Sigma = _expectation(net.phi.phi, s, s, S[:m, :m], points)
+        Sigma = expectation(net.phi.phi, s, s, S[:m, :m], points)
         new = q + net.sigma_w**2 * times.forward @ Sigma @ times.forward.T
         S, change = new, np.abs(new - S).max()
         if change <= 1e-14 * np.abs(S).max():
@@ -76,8 +76,8 @@ def _pair(net: NeuralODE, times: _Times, q: float, variance: Array, points: int)
     phi, dphi, b = net.phi.phi, net.phi.dphi, times.total
     S = _covariance(net, times, q, variance, points)
     nodes, end = variance[:-1], variance[-1:]
-    Sigma, D = (_expectation(f, nodes, nodes, S[:-1, :-1], points) for f in (phi, dphi))
-    Sigma_T, D_T = (float(_expectation(f, end, end, S[-1:, -1:], points)[0, 0]) for f in (phi, dphi))
+    Sigma, D = (expectation(f, nodes, nodes, S[:-1, :-1], points) for f in (phi, dphi))
+    Sigma_T, D_T = (float(expectation(f, end, end, S[-1:, -1:], points)[0, 0]) for f in (phi, dphi))
     P = np.full_like(D, net.sigma_v**2 * D_T)
     for _ in range(40):
         P = net.sigma_v**2 * D_T + net.sigma_w**2 * times.backward @ (D * P) @ times.backward.T

@@ -1,0 +1,237 @@
+"""Equations (10) and (11): does the order of the limits n → ∞ and L → ∞ matter?"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from refimpl import NeuralODE, Params
+from verification import Claim, Config, Result, Verdict
+from verification.fit import power_law
+from verification.statements._data import DIM, Array, inputs
+from verification.statements._independent import independent_kernels, without_drift
+from verification.statements._limits_report import figure, plane_table, rate_table
+from verification.statements._limits_roads import roads
+from verification.statements._plane import ODE, Plane, planes
+from verification.statements._statistics import (
+    LEVEL,
+    at_infinite_width,
+    interval,
+    mean_square_exponent,
+    student,
+)
+
+ID = "limits"
+TITLE = "The order of the limits of width and depth does not matter for these networks"
+CLAIM = (
+    r"The NTK may depend on the order of limits, "
+    r"$\lim_{L \to \infty} \lim_{n \to \infty} f_\theta^L \neq \lim_{n \to \infty} \lim_{L \to \infty} f_\theta^L$, as "
+    r"in the example $a_{n,\ell} = n / (\ell + n)$."
+)
+
+COUNT = 2
+"""Inputs from each source."""
+
+RESOLUTION = 0.1
+"""A relative difference of the two limits that the experiment must be able to see before it calls them equal."""
+
+TOLERANCE = 0.05
+"""Largest deviation of an exponent in L from −1: the next order of the expansion, over depths from 16 on."""
+
+
+def run(config: Config) -> Result:
+    net, X = NeuralODE("softplus"), np.concatenate(list(inputs(config, COUNT).values()))
+    widths = 2.0 ** np.arange(4, 11 if config.full else 9)
+    depths = 2.0 ** np.arange(8 if config.full else 7)
+    draws = 48 if config.full else 24
+    ntk, covariance = planes(config, net, X, widths, depths, draws)
+    layers = 2.0 ** np.arange(10 if config.full else 8)
+    apart = np.stack([independent_kernels(net, X, int(L))[0] for L in layers])
+    reached, shared = without_drift(net, X)[0], ntk.wide[-1]
+    gap = float(np.linalg.norm(reached - shared) / np.linalg.norm(shared))
+    error = np.linalg.norm(apart - reached, axis=(1, 2)) / np.linalg.norm(reached)
+    return Result(
+        claims=[
+            _example(),
+            _order("ntk-order", r"the NTK $K_\theta^L$", ntk),
+            _order("law-order", r"the law of $f_\theta^L(x)$, of covariance $\sigma_v^2 \Sigma^{T,T}$", covariance),
+            _numbers(config, net, X, draws),
+            _width(config, [ntk, covariance]), _depth([ntk, covariance]), _together(config, ntk),
+            _layers(layers, error, gap),
+        ],
+        agreements=roads(config, net, X, ntk),
+        experiment=(
+            rf"Softplus networks, $T = 1$, all $\sigma$ = 1, at {COUNT} images of digits (3 and 8) and {COUNT} points "
+            r"of the sphere $S^{63}$: $K_\theta$ and the covariance of $f$ given $(U, W)$ on a grid of widths $n$ and "
+            r"depths $L$, either of them up to $\infty$. At $n = \infty$ both are deterministic and computed without "
+            r"randomness, for ResNets by the recursion of their layers; at $L = \infty$ the network is the Neural ODE "
+            r"with the same $\theta$. Given $(U, W)$ the output is exactly Gaussian at every width, so its law "
+            r"converges when that covariance does. Distances are Frobenius norms relative to the limit of both. Then "
+            r"the same ResNets with independent weights in every layer."
+        ),
+        size={"n": widths.astype(int), "d": DIM, "N": len(X), "L": depths.astype(int), "draws": draws},
+        figure=figure(ntk, layers, error, gap),
+        alt=(
+            "Three panels. First: the plane of width and depth, infinity included, with the relative distance of the "
+            "NTK to its limit as colours and numbers; measured and predicted numbers run together, and the distance "
+            "vanishes towards the corner where both are infinite. Then, log-log: distance against width at fixed "
+            "depth, falling with slope minus one half until the error of the depth shows; and distance to the Neural "
+            "ODE of the same network against depth, falling with slope minus one at all widths, infinite width and "
+            "independent layers included."
+        ),
+        caption=(
+            r"Above: root mean square of $\|K_\theta^L - K_\infty\| / \|K_\infty\|$ over networks, and in brackets "
+            r"$\sqrt{c^2/n + \|K_\infty^L - K_\infty\|^2 / \|K_\infty\|^2}$ with one constant $c$ (at $n = \infty$: "
+            r"$C/L$). Middle: the same at fixed depth. Below: ResNets against the Neural ODE with the same $\theta$."
+        ),
+        tables=[plane_table(ntk, "the NTK"), rate_table(ntk, covariance)],
+    )  # fmt: skip
+
+
+def _example() -> Claim:
+    """Inner limits by the distance from them: |a − 1| ≤ ℓ/n and |a| ≤ n/ℓ; in exact arithmetic."""
+
+    def a(n: int, ell: int) -> Fraction:
+        return Fraction(n, ell + n)
+
+    far, near = 10**30, [10**k for k in range(1, 7)]
+    first, second = [a(far, ell) for ell in near], [a(n, far) for n in near]
+    off = max([float(abs(v - 1) * far / ell) for v, ell in zip(first, near, strict=True)]
+              + [float(v * far / n) for v, n in zip(second, near, strict=True)])  # fmt: skip
+    return Claim(
+        "example",
+        r"(11): for $a_{n,\ell} = n/(\ell + n)$ the limit is 1 with $n \to \infty$ first and 0 with $\ell \to \infty$ "
+        r"first, since $|a_{n,\ell} - 1| \le \ell/n$ and $|a_{n,\ell}| \le n/\ell$: in general the order matters.",
+        Verdict.HOLDS if off <= 1 else Verdict.FAILS,
+        measured=f"1 − {float(1 - first[-1]):.0e}, {float(second[-1]):.0e}",
+        predicted="1, 0",
+        uncertainty=1e6 / far,
+    )
+
+
+# The two orders
+
+
+def _order(name: str, what: str, plane: Plane) -> Claim:
+    """Literal ≠ in (10): both iterated limits, in units of the limit itself."""
+    first, error = plane.deep_after_wide
+    second, half, wider = at_infinite_width(plane.along[:, :, -1], plane.widths)
+    apart = second - first
+    if abs(apart) > wider + error:
+        verdict = Verdict.HOLDS
+    else:
+        verdict = Verdict.FAILS if wider <= RESOLUTION else Verdict.UNDECIDED
+    return Claim(
+        name,
+        rf"(10) as printed, with $\neq$, for {what} (measured: relative difference of the two iterated limits; the "
+        r"one with $L \to \infty$ first extrapolates random networks to $n = \infty$).",
+        verdict,
+        measured=apart,
+        predicted=r"$\neq 0$",
+        uncertainty=half + error,
+        scope=(
+            "Both orders have one limit, as Theorem 1 says: (10) states the question that it answers."
+            if verdict is Verdict.FAILS else "The interval is too wide to tell the two limits apart, or they differ."
+        ),
+    )  # fmt: skip
+
+
+def _numbers(config: Config, net: NeuralODE, X: Array, draws: int) -> Claim:
+    """Along nested networks Cov(f_n, f_2n) ≤ Var f/√2, so that E(f_2n − f_n)² ≥ (2 − √2) Var f however large n is."""
+    width = 256
+    squares = []
+    for draw in range(draws):
+        array = net.init(2 * width, DIM, seed=config.rng("nested", draw))
+        narrow = Params(array.U[:width], array.W[:width, :width], array.v[:width])
+        change = net.predict(array, X, ODE) - net.predict(narrow, X, ODE)
+        squares.append(np.mean(change**2 / np.diagonal(net.limit().nngp(X))))
+    mean, half, wider = student(np.asarray(squares))
+    stays = mean + wider >= 2 - np.sqrt(2) and mean - wider > 0
+    return Claim(
+        "values",
+        r"(10) for the values $f_\theta(x)$ of one infinite array of weights: the limit $n \to \infty$ exists. It does "
+        r"not, because $f$ is a sum of $n$ independent terms over $\sqrt{n}$: $E (f_{2n} - f_n)^2 \ge (2 - \sqrt{2}) "
+        rf"\mathrm{{Var}} f$ at every $n$ (measured: the ratio at $n = {width}$).",
+        Verdict.FAILS if stays else Verdict.UNDECIDED,
+        measured=mean,
+        predicted=0,
+        uncertainty=half,
+        scope="Only the law of $f$ and the kernel $K_\\theta$ have limits; (10) can speak of these alone.",
+    )
+
+
+# Rates in both directions
+
+
+def _width(config: Config, both: list[Plane]) -> Claim:
+    found = [mean_square_exponent(p.square[:, :, -1], p.widths, config.rng("bootstrap", k)) for k, p in enumerate(both)]
+    inside = [low <= -0.5 <= high and high < 0 for low, high in (interval(samples, LEVEL) for _, samples in found)]
+    slope, samples = max(found, key=lambda pair: abs(pair[0] + 0.5))
+    low, high = interval(samples, 0.95)
+    return Claim(
+        "width-rate",
+        r"$L \to \infty$ first: NTK and covariance of $f$ of the Neural ODE approach their limits as $n^{-1/2}$ in the "
+        r"root mean square (measured: the exponent furthest from $-1/2$).",
+        Verdict.HOLDS if all(inside) else Verdict.UNDECIDED,
+        measured=slope,
+        predicted=-0.5,
+        uncertainty=(high - low) / 2,
+        scope="" if all(inside) else f"A {LEVEL:.1%} interval misses $-1/2$: too few networks, or another rate.",
+    )
+
+
+def _depth(both: list[Plane]) -> Claim:
+    """At infinite width and for every finite one, over the depths from 16 on."""
+    slopes = []
+    for plane in both:
+        deep = plane.depths >= 16
+        slopes.append(power_law(plane.depths[deep], plane.bias[deep]).slope)
+        mean = np.sqrt(plane.in_depth.mean(axis=0))
+        slopes += [power_law(plane.depths[deep], row[deep]).slope for row in mean]
+    worst = max(slopes, key=lambda slope: abs(slope + 1))
+    return Claim(
+        "depth-rate",
+        r"$n \to \infty$ first, and at every finite width too, NTK and covariance of $f$ of ResNets approach those of "
+        rf"the Neural ODE as $1/L$: exponents over $L \ge 16$ are $-1 \pm {TOLERANCE}$ (measured: the one furthest "
+        r"from $-1$). That the rate is one for all widths is why the limits can be exchanged.",
+        Verdict.HOLDS if abs(worst + 1) <= TOLERANCE else Verdict.FAILS,
+        measured=worst,
+        predicted=-1,
+        uncertainty=float(np.std(slopes)),
+    )
+
+
+def _together(config: Config, plane: Plane) -> Claim:
+    """The path L = n/4 through the grid."""
+    pairs = [(i, j) for i, n in enumerate(plane.widths) for j, L in enumerate(plane.depths) if n == 4 * L]
+    square = np.stack([plane.square[:, i, j] for i, j in pairs], axis=1)
+    widths = plane.widths[[i for i, _ in pairs]]
+    slope, samples = mean_square_exponent(square, widths, config.rng("bootstrap", "path"))
+    (low, high), (low95, high95) = interval(samples, LEVEL), interval(samples, 0.95)
+    inside = low <= -0.5 <= high and high < 0
+    return Claim(
+        "together",
+        r"With both limits at once, $L = n/4 \to \infty$, the NTK approaches the same $K_\infty$ as $n^{-1/2}$.",
+        Verdict.HOLDS if inside else Verdict.UNDECIDED,
+        measured=slope,
+        predicted=-0.5,
+        uncertainty=(high95 - low95) / 2,
+        scope="" if inside else f"The {LEVEL:.1%} interval misses $-1/2$: too few networks, or another rate.",
+    )
+
+
+def _layers(layers: Array, error: Array, gap: float) -> Claim:
+    deep = layers >= 16
+    fit = power_law(layers[deep], error[deep])
+    holds = abs(fit.slope + 1) <= TOLERANCE and gap > 2 * error[-1]
+    return Claim(
+        "independent-layers",
+        r"What does matter is the sharing of weights: with independent layers and the step $T/L$ the kernel tends, as "
+        r"$1/L$, to $\sigma_v^2 [E \phi\bar\phi + q E \phi'\bar\phi']$ at $h_T = h_0$, and not to $K_\infty$ "
+        rf"(measured: the exponent; the two limits are {gap:.0%} of $K_\infty$ apart).",
+        Verdict.HOLDS if holds else Verdict.FAILS,
+        measured=fit.slope,
+        predicted=-1,
+        uncertainty=fit.uncertainty,
+    )
