@@ -12,7 +12,7 @@ from verification import Table
 from verification.statement import Value
 from verification.statements._data import Array
 from verification.statements._plane import Plane
-from verification.statements._statistics import at_infinite_width
+from verification.statements._statistics import at_infinite_width, half_width
 from verification.style import BLACK, context, guide, loglog, new_figure, series
 
 
@@ -28,7 +28,7 @@ def figure(plane: Plane, layers: Array, error: Array, gap: float) -> Figure:
     loglog(wide, "width $n$", r"$\|K_\theta^L - K_\infty\| / \|K_\infty\|$", xticks=n, title="width at fixed depth")
     for index, j in enumerate((0, 3, len(L))):
         label = rf"$L = {L[j]:g}$" if j < len(L) else r"$L = \infty$"
-        series(wide, n, plane.rms[:, j], label=label, index=index)
+        series(wide, n, plane.rms[:, j], label=label, index=index, spread=half_width(plane.square[:, :, j]))
     guide(wide, n, slope=-0.5, through=(n[-1], spread(plane) / np.sqrt(n[-1])), label=r"predicted $n^{-1/2}$")
 
     title = "depth at fixed width, and independent layers"

@@ -92,14 +92,19 @@ def flow(net: NeuralODE, theta: Params, x: Array) -> Flow:
     return Flow(tuple(pieces), h, np.where(sign > 0, above, below), np.asarray(speeds))
 
 
-def gradient(net: NeuralODE, theta: Params, X: Array) -> tuple[Array, Jacobian, list[Flow]]:
-    """f (N,), ∇f and the flows at X (N, d), from exponentials as power series and Gauss quadrature in every piece."""
+def gradient(net: NeuralODE, theta: Params, X: Array, on: Array | None = None) -> tuple[Array, Jacobian, list[Flow]]:
+    """f (N,), ∇f and the flows at X (N, d), from exponentials as power series and Gauss quadrature in every piece.
+
+    With `on`, of shape (N, n), these neurons and no others count as positive where the adjoint starts, λ_T of (3).
+    """
     n, A, (x, weights) = theta.width, _weights(net, theta), leggauss(NODES)
     powers, weights = ((1 + x) / 2)[:, None] ** np.arange(TERMS), weights / 2
     flows, of_U, of_W = [], [], []
-    for point in X:
+    below, above = SLOPES[net.phi.name]
+    for i, point in enumerate(X):
         found = flow(net, theta, point)
-        adjoint = net.sigma_v / math.sqrt(n) * found.slope * theta.v
+        slope = found.slope if on is None else np.where(on[i], above, below)
+        adjoint = net.sigma_v / math.sqrt(n) * slope * theta.v
         left, right = [], []
         for piece in reversed(found.pieces):
             back = _exponential(A, piece.slope, adjoint, piece.length, transposed=True)

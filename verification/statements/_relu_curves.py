@@ -11,6 +11,8 @@ from verification.fit import PowerLaw, power_law
 from verification.statements._data import Array
 from verification.statements._piecewise_linear import Flow, gradient
 
+QUANTITIES = ("output", "gradient", "ntk")
+
 
 def flat(jacobian: Jacobian) -> Array:
     """∇f of every input as one vector, shape (N, parameters)."""
@@ -88,6 +90,13 @@ class Curves:
         """‖∇f^L − ∇f‖ over all inputs."""
         total: Array = np.linalg.norm(self.gradient, axis=1)
         return total
+
+    def values(self, quantity: str) -> Array:
+        """The curve of one of the `QUANTITIES`, over all inputs."""
+        if quantity == "ntk":
+            return self.ntk
+        of_inputs: Array = np.linalg.norm(self.gradient if quantity == "gradient" else self.output, axis=1)
+        return of_inputs
 
     @property
     def settled(self) -> Array:

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
-from refimpl import NeuralODE
+from refimpl import NeuralODE, Params
 from verification import Agreement, Config
 from verification.statements._data import DIM, Array
-from verification.statements._relu_curves import Curves, Exact, curves
+from verification.statements._relu_curves import Curves, Exact, curves, longest_plateau
+from verification.statements._statistics import LEVEL, largest_score
 from verification.statements._two_depths import relu_pair
-
-LEVEL = 0.999
-"""Confidence at which a verdict is taken; the intervals that are printed are the usual 95 %."""
 
 SHALLOWEST = 4
 """Smallest depth in the fits over many networks."""
+
+FLAT = 0.05
+"""A curve that changes by less than this counts as constant."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,12 @@ class Draws:
     def of(cls, config: Config, net: NeuralODE, width: int, draws: int, depths: Array, X: Array) -> Draws:
         found: list[Curves] = []
         for draw in config.progress(range(draws), f"n = {width}"):
-            theta = net.init(width, DIM, seed=config.rng("draw", width, draw))
-            found.append(curves(Exact.of(net, theta, X), depths))
+            found.append(curves(Exact.of(net, _theta(config, net, width, draw), X), depths))
         return cls(width, depths, np.stack([c.gradient for c in found]), np.stack([c.wrong for c in found]))
+
+    def theta(self, config: Config, net: NeuralODE, draw: int) -> Params:
+        """The network of a draw."""
+        return _theta(config, net, self.width, draw)
 
     @property
     def square(self) -> Array:
@@ -56,19 +59,17 @@ class Draws:
         return root
 
     @property
-    def spread(self) -> Array:
-        """Half-width of the 95 % interval of `rms`, by the delta method."""
-        draws = len(self.square)
-        error = stats.t.ppf(0.975, draws - 1) * self.square.std(axis=0, ddof=1) / np.sqrt(draws)
-        half: Array = error / (2 * self.rms)
-        return half
+    def longest(self) -> tuple[float, int, int, int, int]:
+        """Longest stretch with a constant difference: ratio of its depths, its ends, the draw and the input."""
+        return max(
+            (*longest_plateau(self.depths, self.gradient[draw, :, i], FLAT), draw, i)
+            for draw in range(self.gradient.shape[0])
+            for i in range(self.gradient.shape[2])
+        )
 
-    def slopes(self, config: Config, part: Array) -> tuple[float, Array]:
-        """Exponent of `rms` over the depths in the mask `part`, and 4000 of it with the networks drawn again."""
-        chosen = config.rng("bootstrap", self.width).integers(len(self.square), size=(4000, len(self.square)))
-        x = np.log(self.depths[part]) - np.log(self.depths[part]).mean()
-        resampled = np.log(np.sqrt(self.square[chosen].mean(axis=1)))[:, part]
-        return float(np.log(self.rms[part]) @ x / (x @ x)), resampled @ x / (x @ x)
+
+def _theta(config: Config, net: NeuralODE, width: int, draw: int) -> Params:
+    return net.init(width, DIM, seed=config.rng("draw", width, draw))
 
 
 @dataclass(frozen=True)
@@ -117,15 +118,14 @@ def monte_carlo(cases: Sequence[Draws], limit: Prediction) -> list[Agreement]:
     for case in cases:
         part = case.depths <= min(case.width / 16, limit.depths[-1])
         draws, count = len(case.square), int(part.sum())
-        error = case.square.std(axis=0, ddof=1)[part] / np.sqrt(draws)
-        distance = np.abs(case.square.mean(axis=0)[part] - limit.square[:count]) / error
+        score, allowed = largest_score(case.square[:, part], limit.square[:count])
         found.append(
             Agreement(
                 rf"mean of $\|\nabla_\theta f^L - \nabla_\theta f\|^2$, $L \le {case.depths[part][-1]:g}$ "
                 f"(in standard errors; {draws} networks, $n = {case.width}$)",
                 ("Monte Carlo, exact flow", "recursion for two depths at infinite width"),
-                float(distance.max()),
-                float(stats.t.ppf(1 - (1 - LEVEL) / (2 * count), draws - 1)),
+                score,
+                allowed,
                 f"Student's interval for {count} depths at once (Bonferroni, {LEVEL:.1%}); a bias O(1/n) is below it",
             )
         )

@@ -34,6 +34,14 @@ def mean_square_exponent(square: Array, x: Array, rng: np.random.Generator) -> t
     return float(np.log(square.mean(axis=0)) @ weights), np.log(square[chosen].mean(axis=1)) @ weights
 
 
+def half_width(square: Array) -> Array:
+    """Half-width of the 95 % interval of the root mean square of (draws, …), by the delta method."""
+    draws = len(square)
+    error = stats.t.ppf(0.975, draws - 1) * square.std(axis=0, ddof=1) / np.sqrt(draws)
+    half: Array = error / (2 * np.sqrt(square.mean(axis=0)))
+    return half
+
+
 def interval(samples: Array, level: float) -> tuple[float, float]:
     """Quantiles that enclose `level` of the samples."""
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])

@@ -46,7 +46,7 @@ def run(config: Config) -> Result:
     depths = 2.0 ** np.arange(8 if config.full else 7)
     draws = 48 if config.full else 24
     ntk, covariance = planes(config, net, X, widths, depths, draws)
-    layers = 2.0 ** np.arange(10 if config.full else 8)
+    layers = 2.0 ** np.arange(10 if config.full else 7)
     apart = np.stack([independent_kernels(net, X, int(L))[0] for L in layers])
     reached, shared = without_drift(net, X)[0], ntk.wide[-1]
     gap = float(np.linalg.norm(reached - shared) / np.linalg.norm(shared))

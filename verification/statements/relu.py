@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from refimpl import NeuralODE
-from verification import Claim, Config, Result, Table, Verdict
-from verification.statement import Value
+from refimpl import Euler, NeuralODE
+from verification import Claim, Config, Result, Verdict
 from verification.statements._data import DIM, Array, inputs
-from verification.statements._relu_curves import Curves, Exact, curves, longest_plateau
+from verification.statements._piecewise_linear import gradient
+from verification.statements._relu_curves import Curves, Exact, curves, flat
 from verification.statements._relu_reference import REFERENCES, Reference, references, roads
-from verification.statements._relu_wide import LEVEL, SHALLOWEST, Draws, Prediction, leading, monte_carlo
-from verification.style import BLACK, GREY, guide, loglog, new_figure, series
+from verification.statements._relu_report import figure, floors, round_, slopes, wide
+from verification.statements._relu_wide import FLAT, SHALLOWEST, Draws, Prediction, leading, monte_carlo
+from verification.statements._statistics import LEVEL, interval, mean_square_exponent
 
 ID = "relu"
 TITLE = "With ReLU the gradient difference falls too, in steps"
@@ -29,9 +29,6 @@ COUNT = 4
 TOLERANCE = 0.05
 """Largest deviation of a slope from −1: crossings fall anywhere between two layers, so L ‖∇f^L − ∇f‖ fluctuates."""
 
-FLAT = 0.05
-"""A curve that changes by less than this counts as constant."""
-
 
 def run(config: Config) -> Result:
     X = inputs(config, COUNT)
@@ -44,13 +41,14 @@ def run(config: Config) -> Result:
     leaky = NeuralODE("leaky_relu")
     deep["leaky_relu"] = curves(Exact.of(leaky, exact.theta, first), depths[:12])
 
-    plan = {128: (64, 12), 512: (24, 12)} if config.full else {128: (24, 10)}
+    plan = {128: (64, 12), 512: (24, 12)} if config.full else {128: (20, 10)}
     many = [Draws.of(config, net, n, draws, 2.0 ** np.arange(top), first) for n, (draws, top) in plan.items()]
     limit = Prediction.of(net, 2.0 ** np.arange(9 if config.full else 7), 2048 if config.full else 512)
     return Result(
         claims=[
-            _rate(deep, "output"), _constant(deep["relu"]), _rate(deep, "gradient"), _plateau(many, limit),
-            _mean_square(config, many, limit), _rate(deep, "ntk"), _floor(deep["relu"], solved),
+            _rate(deep, "output"), _constant(deep["relu"]), _rate(deep, "gradient"),
+            _plateau(config, net, first, many, limit), _mean_square(config, many, limit), _rate(deep, "ntk"),
+            _floor(deep["relu"], solved),
         ],
         agreements=[*roads(config), *monte_carlo(many, limit), leading(net, limit, first[0])],
         experiment=(
@@ -66,9 +64,9 @@ def run(config: Config) -> Result:
         size={
             "n": sorted({width, *plan}), "d": DIM, "N": 2 * COUNT, "L": depths.astype(int),
             "networks": [case.gradient.shape[0] for case in many], "crossings per input": round(exact.crossings, 1),
-            "smallest rate at a crossing": _round(exact.slowest),
+            "smallest rate at a crossing": round_(exact.slowest),
         },
-        figure=_figure(deep["relu"], many[0], limit, solved),
+        figure=figure(deep["relu"], many[0], limit, solved),
         alt=(
             "Two log-log panels. Above: gradient difference against depth for many random networks; the root mean "
             "square follows the predicted curve of slope minus one half, while a single input's curve, drawn bold, is "
@@ -82,7 +80,7 @@ def run(config: Config) -> Result:
             r"curve is constant for longest (black). "
             rf"Below: one network with $n = {width}$, against the exact gradient and against gradients by RK45."
         ),
-        tables=[_slopes(deep), _floors(deep["relu"], solved, exact), _wide(many, limit)],
+        tables=[slopes(deep), floors(deep["relu"], solved, exact), wide(many, limit)],
     )  # fmt: skip
 
 
@@ -96,12 +94,6 @@ _TEXT = {
 }
 
 
-def _values(found: Curves, quantity: str) -> Array:
-    if quantity == "ntk":
-        return found.ntk
-    return found.norm if quantity == "gradient" else np.linalg.norm(found.output, axis=1)
-
-
 def _rate(deep: Mapping[str, Curves], quantity: str) -> Claim:
     symbol, when = _TEXT[quantity]
     text = rf"The difference of ${symbol}$ decays as $1/L$, {when}: its slope is $-1 \pm {TOLERANCE}$"
@@ -109,7 +101,7 @@ def _rate(deep: Mapping[str, Curves], quantity: str) -> Claim:
     if min(int(found.settled.sum()) for found in deep.values()) < 4:
         scope = "Fewer than four depths lie beyond the last wrong sign."
         return Claim(name, f"{text}.", Verdict.UNDECIDED, None, -1, scope=scope)
-    fits = {phi: found.slope(_values(found, quantity)) for phi, found in deep.items()}
+    fits = {phi: found.slope(found.values(quantity)) for phi, found in deep.items()}
     phi, worst = max(fits.items(), key=lambda item: abs(item[1].slope + 1))
     return Claim(
         name,
@@ -148,32 +140,31 @@ def _constant(found: Curves) -> Claim:
 # Many networks
 
 
-def _longest(case: Draws) -> tuple[float, int, int, int, int]:
-    """Longest stretch of depths with a constant difference, its ends, and the network and input it is found at."""
-    return max(
-        (*longest_plateau(case.depths, case.gradient[draw, :, i], FLAT), draw, i)
-        for draw in range(len(case.gradient))
-        for i in range(case.gradient.shape[2])
-    )
-
-
-def _plateau(many: list[Draws], limit: Prediction) -> Claim:
-    case = max(many, key=lambda case: _longest(case)[0])
-    ratio, start, end, draw, i = _longest(case)
-    wrong = case.wrong[draw, start : end + 1, i]
-    caused = ratio >= 4 and wrong.min() >= 1 and wrong.max() == wrong.min()
+def _plateau(config: Config, net: NeuralODE, X: Array, many: list[Draws], limit: Prediction) -> Claim:
+    """The height of a plateau follows from the wrong signs alone: λ_T with them, but the h_t of the Neural ODE."""
+    case = max(many, key=lambda case: case.longest[0])
+    ratio, start, end, draw, i = case.longest
+    theta, x, L = case.theta(config, net, draw), X[i : i + 1], int(case.depths[end])
+    jacobian = net.jacobian(theta, x, Euler(L))
+    (_, exact, _), (_, wrong, _) = gradient(net, theta, x), gradient(net, theta, x, on=jacobian.v > 0)
+    height = float(np.linalg.norm(flat(jacobian) - flat(exact)))
+    predicted = float(np.linalg.norm(flat(wrong) - flat(exact)))
+    rest = float(np.linalg.norm(flat(jacobian) - flat(wrong)))
+    share = float(limit.depths[-1] * limit.mismatch[-1])
+    caused = ratio >= 4 and rest <= 0.2 * height and case.wrong[draw, start : end + 1, i].min() >= 1
     return Claim(
         "gradient-plateau",
         rf"Over a finite range of depths and at one input the difference of $\nabla_\theta f$ can remain constant, to "
-        rf"{FLAT:.0%}: as long as the same neuron of the last layer has the wrong sign, $\lambda_T$ is wrong by "
-        r"$\sigma_v |v_i| / \sqrt{n}$ (measured: the factor in $L$ over which the longest of these curves is flat).",
+        rf"{FLAT:.0%}, as long as neurons of the last layer have the wrong sign (measured: its height at the end of "
+        r"the longest such range; predicted: the change of $\nabla_\theta f$ if those signs are wrong in $\lambda_T$ "
+        r"and nothing else is).",
         Verdict.HOLDS_WITH_SCOPE if caused else Verdict.UNDECIDED,
-        measured=ratio,
-        predicted=r"$\ge 4$",
+        measured=height,
+        predicted=predicted,
+        uncertainty=rest,
         scope=(
-            rf"$n = {case.width}$, from $L = {case.depths[start]:g}$ to {case.depths[end]:g}; in the mean an input has "
-            rf"${float(limit.mismatch[-1] * limit.depths[-1]):.2f}\, n/L$ wrong signs, so that the last one disappears "
-            r"at a depth of order $n$."
+            rf"A random network with $n = {case.width}$, from $L = {case.depths[start]:g}$ to {L}; an input has about "
+            rf"${share:.2f}\, n/L$ wrong signs in the mean, so that the last one disappears at a depth of order $n$."
         ),
     )
 
@@ -182,10 +173,8 @@ def _mean_square(config: Config, many: list[Draws], limit: Prediction) -> Claim:
     case = max(many, key=lambda case: len(case.gradient))
     part = (case.depths >= SHALLOWEST) & (case.depths <= case.width / 4)  # deeper, the mean is one rare event
     predicted = limit.slope(case.width / 4)
-    slope, samples = case.slopes(config, part)
-    (low, high), (low95, high95) = (
-        np.quantile(samples, [(1 - level) / 2, (1 + level) / 2]).tolist() for level in (LEVEL, 0.95)
-    )
+    slope, samples = mean_square_exponent(case.square[:, part], case.depths[part], config.rng("bootstrap", case.width))
+    (low, high), (low95, high95) = interval(samples, LEVEL), interval(samples, 0.95)
     inside = low <= predicted <= high and high < 0
     return Claim(
         "gradient-mean-square",
@@ -208,8 +197,8 @@ def _floor(found: Curves, solved: Mapping[str, Reference]) -> Claim:
     name = REFERENCES[0]
     level, error = float(found.to_reference[name][-1]), solved[name].error
     true = float(found.norm[-1])
-    flat = level / float(found.to_reference[name][-3]) if true < 0.1 * error else np.nan
-    holds = abs(flat - 1) <= FLAT and abs(level - error) <= true
+    ratio = level / float(found.to_reference[name][-3]) if true < 0.1 * error else np.nan
+    holds = abs(ratio - 1) <= FLAT and abs(level - error) <= true
     return Claim(
         "reference-floor",
         rf"Against a gradient by {name} the difference does become constant, at the error of that reference "
@@ -220,98 +209,3 @@ def _floor(found: Curves, solved: Mapping[str, Reference]) -> Claim:
         uncertainty=true / error,
         scope="" if holds else "The deepest ResNet is not yet close enough to the Neural ODE.",
     )
-
-
-def _figure(found: Curves, case: Draws, limit: Prediction, solved: Mapping[str, Reference]) -> Figure:
-    figure, (above, below) = new_figure(rows=2)
-    label = r"$\|\nabla_\theta f^L - \nabla_\theta f\|$"
-    loglog(above, "depth $L$", label, xticks=case.depths, title=f"random networks, $n = {case.width}$")
-    above.plot(case.depths, np.concatenate(list(case.gradient.transpose(0, 2, 1))).T, color=GREY, lw=0.5, alpha=0.5)
-    _, _, _, draw, i = _longest(case)
-    above.plot(case.depths, case.gradient[draw, :, i], color=BLACK, lw=1.6, label="one of them")
-    series(above, case.depths, case.rms, label="root mean square", index=0, spread=case.spread)
-    above.plot(
-        limit.depths, np.sqrt(limit.square), color=GREY, ls="--", lw=1.4, zorder=4, label=r"predicted, $n \to \infty$"
-    )
-    end = (limit.depths[-1], float(np.sqrt(limit.square[-1])))
-    guide(above, case.depths, slope=-0.5, through=end, label="$L^{-1/2}$")
-    above.lines[-1].set(linestyle=":")
-    above.legend(loc="lower left")
-
-    loglog(below, "depth $L$", "difference to the Neural ODE", xticks=found.depths, title="one network, $n = 64$")
-    series(below, found.depths, _values(found, "output"), label="output", index=0)
-    series(below, found.depths, found.norm, label="gradient, exact", index=1)
-    for index, name in enumerate(solved, start=2):
-        series(below, found.depths, found.to_reference[name], label=f"gradient, {name}", index=index)
-    guide(below, found.depths, slope=-1, through=(found.depths[-1], found.norm[-1]), label="predicted $L^{-1}$")
-    below.legend(loc="lower left", fontsize=7.5)
-    return figure
-
-
-def _slopes(deep: Mapping[str, Curves]) -> Table:
-    rows: list[tuple[Value, ...]] = []
-    for phi, found in deep.items():
-        settled = int(found.depths[found.settled][0]) if found.settled.any() else None
-        numbers: list[Value] = []
-        for quantity in _TEXT:
-            enough = int(found.settled.sum()) >= 4
-            numbers.append(_round(found.slope(_values(found, quantity)).slope) if enough else None)
-        level = found.depths * found.norm
-        late = level[found.settled] if found.settled.any() else level[-1:]
-        rows.append((phi, settled, int(found.depths[-1]), *numbers, _round(late.min()), _round(late.max())))
-    head = [
-        "activation",
-        "from $L$",
-        "to $L$",
-        "output",
-        "gradient",
-        "NTK",
-        r"smallest $L \|\nabla f^L - \nabla f\|$",
-        "largest",
-    ]
-    return Table("Slopes of one network beyond the last wrong sign (predicted: $-1$)", head, rows)
-
-
-def _floors(found: Curves, solved: Mapping[str, Reference], exact: Exact) -> Table:
-    size = float(np.linalg.norm(exact.gradient))
-    rows = []
-    for name, reference in solved.items():
-        curve = found.to_reference[name]
-        reached = np.flatnonzero(found.norm <= reference.error)
-        rows.append((name, _round(reference.error / size), _round(curve[-1] / size),
-                     int(found.depths[reached[0]]) if reached.size else None, reference.wrong))  # fmt: skip
-    head = [
-        "reference",
-        "its relative error",
-        "difference at the deepest ResNet",
-        "levels off at $L$",
-        "wrong signs at $T$",
-    ]
-    return Table("Where the gradient difference levels off when the reference is not exact", head, rows)
-
-
-def _wide(many: list[Draws], limit: Prediction) -> Table:
-    rows: list[tuple[Value, ...]] = []
-    for case in many:
-        for k, L in enumerate(case.depths.astype(int).tolist()):
-            known = k < len(limit.depths)
-            share = float(case.wrong[:, k].mean()) / case.width * L
-            rows.append((
-                f"$n = {case.width}$, $L = {L}$", _round(case.rms[k]), _round(case.spread[k]),
-                _round(np.sqrt(limit.square[k])) if known else None, _round(np.median(case.gradient[:, k])),
-                _round(share), _round(limit.mismatch[k] * L) if known else None,
-            ))  # fmt: skip
-    head = [
-        "networks",
-        "root mean square",
-        "± (95 %)",
-        r"$n \to \infty$",
-        "median",
-        r"wrong signs × $L/n$",
-        r"$n \to \infty$",
-    ]
-    return Table(r"$\|\nabla_\theta f^L - \nabla_\theta f\|$ at one input over random networks", head, rows)
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")

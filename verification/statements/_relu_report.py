@@ -1,0 +1,111 @@
+"""The picture and the tables of the figure with ReLU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from verification import Table
+from verification.statement import Value
+from verification.statements._relu_curves import QUANTITIES, Curves, Exact
+from verification.statements._relu_reference import Reference
+from verification.statements._relu_wide import Draws, Prediction
+from verification.statements._statistics import half_width
+from verification.style import BLACK, GREY, guide, loglog, new_figure, series
+
+
+def figure(found: Curves, case: Draws, limit: Prediction, solved: Mapping[str, Reference]) -> Figure:
+    made, (above, below) = new_figure(rows=2)
+    label = r"$\|\nabla_\theta f^L - \nabla_\theta f\|$"
+    loglog(above, "depth $L$", label, xticks=case.depths, title=f"random networks, $n = {case.width}$")
+    above.plot(case.depths, np.concatenate(list(case.gradient.transpose(0, 2, 1))).T, color=GREY, lw=0.5, alpha=0.5)
+    _, _, _, draw, i = case.longest
+    above.plot(case.depths, case.gradient[draw, :, i], color=BLACK, lw=1.6, label="one of them")
+    series(above, case.depths, case.rms, label="root mean square", index=0, spread=half_width(case.square))
+    above.plot(
+        limit.depths, np.sqrt(limit.square), color=GREY, ls="--", lw=1.4, zorder=4, label=r"predicted, $n \to \infty$"
+    )
+    end = (limit.depths[-1], float(np.sqrt(limit.square[-1])))
+    guide(above, case.depths, slope=-0.5, through=end, label="$L^{-1/2}$")
+    above.lines[-1].set(linestyle=":")
+    above.legend(loc="lower left")
+
+    loglog(below, "depth $L$", "difference to the Neural ODE", xticks=found.depths, title="one network, $n = 64$")
+    series(below, found.depths, found.values("output"), label="output", index=0)
+    series(below, found.depths, found.norm, label="gradient, exact", index=1)
+    for index, name in enumerate(solved, start=2):
+        series(below, found.depths, found.to_reference[name], label=f"gradient, {name}", index=index)
+    guide(below, found.depths, slope=-1, through=(found.depths[-1], found.norm[-1]), label="predicted $L^{-1}$")
+    below.legend(loc="lower left", fontsize=7.5)
+    return made
+
+
+def slopes(deep: Mapping[str, Curves]) -> Table:
+    rows: list[tuple[Value, ...]] = []
+    for phi, found in deep.items():
+        settled = int(found.depths[found.settled][0]) if found.settled.any() else None
+        numbers: list[Value] = []
+        for quantity in QUANTITIES:
+            enough = int(found.settled.sum()) >= 4
+            numbers.append(round_(found.slope(found.values(quantity)).slope) if enough else None)
+        level = found.depths * found.norm
+        late = level[found.settled] if found.settled.any() else level[-1:]
+        rows.append((phi, settled, int(found.depths[-1]), *numbers, round_(late.min()), round_(late.max())))
+    head = [
+        "activation",
+        "from $L$",
+        "to $L$",
+        "output",
+        "gradient",
+        "NTK",
+        r"smallest $L \|\nabla f^L - \nabla f\|$",
+        "largest",
+    ]
+    return Table("Slopes of one network beyond the last wrong sign (predicted: $-1$)", head, rows)
+
+
+def floors(found: Curves, solved: Mapping[str, Reference], exact: Exact) -> Table:
+    size = float(np.linalg.norm(exact.gradient))
+    rows = []
+    for name, reference in solved.items():
+        curve = found.to_reference[name]
+        reached = np.flatnonzero(found.norm <= reference.error)
+        rows.append((name, round_(reference.error / size), round_(curve[-1] / size),
+                     int(found.depths[reached[0]]) if reached.size else None, reference.wrong))  # fmt: skip
+    head = [
+        "reference",
+        "its relative error",
+        "difference at the deepest ResNet",
+        "levels off at $L$",
+        "wrong signs at $T$",
+    ]
+    return Table("Where the gradient difference levels off when the reference is not exact", head, rows)
+
+
+def wide(many: list[Draws], limit: Prediction) -> Table:
+    rows: list[tuple[Value, ...]] = []
+    for case in many:
+        for k, L in enumerate(case.depths.astype(int).tolist()):
+            known = k < len(limit.depths)
+            share = float(case.wrong[:, k].mean()) / case.width * L
+            rows.append((
+                f"$n = {case.width}$, $L = {L}$", round_(case.rms[k]), round_(half_width(case.square)[k]),
+                round_(np.sqrt(limit.square[k])) if known else None, round_(np.median(case.gradient[:, k])),
+                round_(share), round_(limit.mismatch[k] * L) if known else None,
+            ))  # fmt: skip
+    head = [
+        "networks",
+        "root mean square",
+        "± (95 %)",
+        r"$n \to \infty$",
+        "median",
+        r"wrong signs × $L/n$",
+        r"$n \to \infty$",
+    ]
+    return Table(r"$\|\nabla_\theta f^L - \nabla_\theta f\|$ at one input over random networks", head, rows)
+
+
+def round_(value: float) -> float:
+    return float(f"{value:.4g}")
