@@ -178,8 +178,10 @@ def _isolated(power: Array, bernstein: Array, start: float, end: float, limit: f
         return None
     if end - start < 1e-14:
         raise ArithmeticError("a neuron touches zero: rounding cannot tell whether it crosses there and back")
-    if bernstein[-1] < 0 and np.count_nonzero(np.diff(np.signbit(bernstein))) == 1:
+    if bernstein[-1] <= 0 and np.count_nonzero(np.diff(bernstein <= 0)) == 1:
         exponents = np.arange(TERMS)
+        if power @ end**exponents >= 0:  # zero at the end itself, as far as rounding can tell
+            return end
         root = float(brentq(lambda u: float(power @ u**exponents), start, end, xtol=1e-16, rtol=1e-15))
         return root if root <= limit else None
     low, high = _halved(bernstein)
