@@ -15,21 +15,19 @@ from verification.statements._finite_fields import SOLVER, Fields
 from verification.statements._goursat import Solution, arc_cosine_dual, hermite_dual, solve
 from verification.statements._statistics import LEVEL, largest_score
 
-POINTS = 36
-"""Gauss–Hermite nodes for either normal variable."""
-
 PROMISED = 1e-12
 
 
 def roads(
     config: Config, net: NeuralODE, X: Array, pairs: Mapping[str, tuple[int, int]], exact: Sequence[Solution],
-    kernels: Array, wide: Fields,
+    kernels: Array, wide: Fields, points: int,
 ) -> tuple[list[Agreement], float]:  # fmt: skip
     """The agreements, and the relative error bound of the extrapolated solutions `exact`."""
-    doubt = max(solution.error for solution in exact) + _change_of_points(net, float(X[0] @ X[1])) + PROMISED
+    cosines = [float(X[i] @ X[j]) for i, j in pairs.values()]
+    doubt = max(solution.error for solution in exact) + _change_of_points(net, cosines, points) + PROMISED
     because = (
-        f"the last change of Romberg's scheme, that of the coarsest grid from {POINTS} to 48 Gauss–Hermite nodes, and "
-        "1e-12 promised by Gauss"
+        f"the last change of Romberg's scheme, that of coarse grids from {3 * points // 4} to {points} Gauss–Hermite "
+        "nodes, and 1e-12 promised by Gauss"
     )
     limit, index = net.limit(), list(pairs.values())
     by_fields = [_clenshaw_curtis(net, limit, X[i], X[j]) for i, j in index]
@@ -57,10 +55,15 @@ def roads(
     return [*found, *_kinked(X), *_monte_carlo(config, net, X, exact, wide)], doubt
 
 
-def _change_of_points(net: NeuralODE, rho: float) -> float:
-    few, more = (solve(net, r, hermite_dual(net, p), 4, 2) for r, p in ((1.0, POINTS), (1.0, 48)))
-    other = [solve(net, rho, hermite_dual(net, p), 4, 2).kernel for p in (POINTS, 48)]
-    return max(abs(few.kernel / more.kernel - 1), abs(other[0] / other[1] - 1))
+def _change_of_points(net: NeuralODE, cosines: Sequence[float], points: int) -> float:
+    """Largest relative change of fields and terms on a coarse grid from three quarters of the nodes to all of them."""
+    change = 0.0
+    for rho in cosines:
+        few, more = (solve(net, rho, hermite_dual(net, count), 4, 2) for count in (3 * points // 4, points))
+        for name in ("S", "Sigma", "P", "terms"):
+            a, b = getattr(few, name), getattr(more, name)
+            change = max(change, float(np.abs(a - b).max() / np.abs(b).max()))
+    return change
 
 
 def interpolation(t: Array, horizon: float, to: Array) -> Array:

@@ -12,7 +12,7 @@ from verification.statements._data import DIM, Array, inputs
 from verification.statements._finite_fields import Fields, finite_fields
 from verification.statements._goursat import Solution, hermite_dual, solve
 from verification.statements._integral_report import figure, term_table
-from verification.statements._integral_roads import POINTS, roads
+from verification.statements._integral_roads import roads
 from verification.statements._statistics import LEVEL, interval, largest_score, mean_square_exponent
 
 ID = "integral"
@@ -38,14 +38,14 @@ def run(config: Config) -> Result:
     X = np.concatenate(list(inputs(config, 2).values()))
     pairs = {"two digits": (0, 1), "two random points": (2, 3), "one digit with itself": (0, 0)}
     cosines = [float(X[i] @ X[j]) for i, j in pairs.values()]
-    levels = 4 if config.full else 3
-    exact = [solve(net, rho, hermite_dual(net, POINTS), 4, levels) for rho in config.progress(cosines, "pair")]
+    levels, points = (4, 48) if config.full else (3, 36)  # grids; Gauss–Hermite nodes for either normal variable
+    exact = [solve(net, rho, hermite_dual(net, points), 4, levels) for rho in config.progress(cosines, "pair")]
     kernels = np.asarray([net.limit().ntk(X[i : i + 1], X[j : j + 1])[0, 0] for i, j in pairs.values()])
     plan = (
         {64: 64, 128: 64, 256: 64, 512: 64, 1024: 32, 2048: 16} if config.full else {64: 24, 128: 24, 256: 24, 512: 12}
     )
     wide = [finite_fields(config, net, X, list(pairs.values()), exact[0].t, n, draws) for n, draws in plan.items()]
-    agreements, doubt = roads(config, net, X, pairs, exact, kernels, wide[-1])
+    agreements, doubt = roads(config, net, X, pairs, exact, kernels, wide[-1], points)
     return Result(
         claims=[
             _form(exact, kernels, doubt), _terms(exact, wide),
@@ -64,7 +64,7 @@ def run(config: Config) -> Result:
         ),
         size={
             "n": list(plan), "d": DIM, "pairs": len(pairs), "networks": list(plan.values()),
-            "grid": f"4 to {4 * 2 ** (levels - 1)} steps", "Gauss–Hermite nodes": f"{POINTS}²",
+            "grid": f"4 to {4 * 2 ** (levels - 1)} steps", "Gauss–Hermite nodes": f"{points}²",
         },
         figure=figure(net, X, exact, wide),
         alt=(
