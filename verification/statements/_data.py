@@ -11,6 +11,8 @@ from verification import Config
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
+Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
+
 DIM = 64
 
 
@@ -20,3 +22,9 @@ def inputs(config: Config, count: int) -> dict[str, Array]:
         "digits": data.digits((3, 8), n_train=count, seed=config.rng("digits")).X_train,
         "sphere": data.sphere(count, DIM, seed=config.rng("sphere")),
     }
+
+
+def powers_of_two(first: int, end: int) -> Array:
+    """2^first, …, 2^(end − 1)."""
+    powers: Array = np.exp2(np.arange(first, end, dtype=np.float64))
+    return powers

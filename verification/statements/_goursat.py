@@ -81,7 +81,8 @@ def solve(net: NeuralODE, rho: float, dual: Dual, coarsest: int, levels: int) ->
         corners.append(table[-1])
     last, before = corners[-1], corners[-2]
     error = max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(last, before, strict=True))
-    return Solution(np.linspace(0.0, net.horizon, coarsest + 1), *last, error)
+    S, Sigma, P, terms, literal = last
+    return Solution(np.linspace(0.0, net.horizon, coarsest + 1), S, Sigma, P, terms, literal, error)
 
 
 def _on_grid(net: NeuralODE, rho: float, dual: Dual, steps: int, stride: int) -> tuple[Array, ...]:

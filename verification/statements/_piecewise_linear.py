@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 from scipy.special import comb
 
 from refimpl import Jacobian, NeuralODE, Params
-from verification.statements._data import Array
+from verification.statements._data import Array, Mask
 
 SLOPES = {"relu": (0.0, 1.0), "leaky_relu": (0.01, 1.0)}
 """φ' left and right of the kink."""
@@ -68,7 +68,7 @@ class Flow:
 def flow(net: NeuralODE, theta: Params, x: Array) -> Flow:
     """The pieces of h_t for one input of shape (d,)."""
     A, (below, above) = _weights(net, theta), SLOPES[net.phi.name]
-    longest = 0.5 / np.linalg.norm(A, 2)
+    longest = float(0.5 / np.linalg.norm(A, 2))
     h, remaining, touching = net.sigma_u * theta.U @ x, net.horizon, -1
     sign = np.sign(h)
     if not sign.all():
@@ -92,7 +92,7 @@ def flow(net: NeuralODE, theta: Params, x: Array) -> Flow:
     return Flow(tuple(pieces), h, np.where(sign > 0, above, below), np.asarray(speeds))
 
 
-def gradient(net: NeuralODE, theta: Params, X: Array, on: Array | None = None) -> tuple[Array, Jacobian, list[Flow]]:
+def gradient(net: NeuralODE, theta: Params, X: Array, on: Mask | None = None) -> tuple[Array, Jacobian, list[Flow]]:
     """f (N,), ∇f and the flows at X (N, d), from exponentials as power series and Gauss quadrature in every piece.
 
     With `on`, of shape (N, n), these neurons and no others count as positive where the adjoint starts, λ_T of (3).

@@ -57,7 +57,8 @@ class Plane:
     def in_depth(self) -> Array:
         """‖· at depth L − · of the Neural ODE‖² of the same network, relative; shape (draws, widths, depths)."""
         change: Array = np.sum((self.finite[:, :, :-1] - self.finite[:, :, -1:]) ** 2, axis=(-2, -1))
-        return change / np.sum(self.wide[-1] ** 2)
+        relative: Array = change / np.sum(self.wide[-1] ** 2)
+        return relative
 
     @property
     def along(self) -> Array:
@@ -115,4 +116,5 @@ def _terminal(net: NeuralODE, theta: Params, X: Array, solver: Euler | Gauss) ->
     A = net.horizon / solver.depth * net.sigma_w / np.sqrt(theta.width) * theta.W.T
     for _ in range(solver.depth):
         h = h + net.phi.phi(h) @ A
-    return h
+    terminal: Array = h
+    return terminal

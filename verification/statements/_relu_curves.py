@@ -8,7 +8,7 @@ import numpy as np
 
 from refimpl import Euler, Jacobian, NeuralODE, Params
 from verification.fit import PowerLaw, power_law
-from verification.statements._data import Array
+from verification.statements._data import Array, Mask
 from verification.statements._piecewise_linear import Flow, gradient
 
 QUANTITIES = ("output", "gradient", "ntk")
@@ -40,7 +40,7 @@ class Exact:
     X: Array
     output: Array
     gradient: Array
-    on: Array
+    on: Mask
     flows: tuple[Flow, ...]
 
     @classmethod
@@ -99,10 +99,10 @@ class Curves:
         return of_inputs
 
     @property
-    def settled(self) -> Array:
+    def settled(self) -> Mask:
         """Mask of the depths beyond the last one with a wrong sign in the last layer."""
         wrong = np.flatnonzero(self.wrong.any(axis=1))
-        mask: Array = np.arange(len(self.depths)) > (wrong[-1] if wrong.size else -1)
+        mask: Mask = np.arange(len(self.depths)) > (wrong[-1] if wrong.size else -1)
         return mask & (self.depths >= 16)
 
     def slope(self, values: Array) -> PowerLaw:

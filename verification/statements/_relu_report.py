@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from verification import Table
 from verification.statement import Value
 from verification.statements._relu_curves import QUANTITIES, Curves, Exact
-from verification.statements._relu_reference import Reference
+from verification.statements._relu_reference import REFERENCES, Reference
 from verification.statements._relu_wide import Draws, Prediction
 from verification.statements._statistics import half_width
 from verification.style import BLACK, GREY, guide, loglog, new_figure, series
@@ -35,7 +35,8 @@ def figure(found: Curves, case: Draws, limit: Prediction, solved: Mapping[str, R
     loglog(below, "depth $L$", "difference to the Neural ODE", xticks=found.depths, title="one network, $n = 64$")
     series(below, found.depths, found.values("output"), label="output", index=0)
     series(below, found.depths, found.norm, label="gradient, exact", index=1)
-    for index, name in enumerate(solved, start=2):
+    drawn = [name for name in solved if name in REFERENCES]
+    for index, name in enumerate(drawn, start=2):
         series(below, found.depths, found.to_reference[name], label=f"gradient, {name}", index=index)
     guide(below, found.depths, slope=-1, through=(found.depths[-1], found.norm[-1]), label="predicted $L^{-1}$")
     below.legend(loc="lower left", fontsize=7.5)

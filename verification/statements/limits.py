@@ -9,7 +9,7 @@ import numpy as np
 from refimpl import NeuralODE, Params
 from verification import Claim, Config, Result, Verdict
 from verification.fit import power_law
-from verification.statements._data import DIM, Array, inputs
+from verification.statements._data import DIM, Array, inputs, powers_of_two
 from verification.statements._independent import independent_kernels, without_drift
 from verification.statements._limits_report import figure, plane_table, rate_table
 from verification.statements._limits_roads import roads
@@ -42,11 +42,11 @@ TOLERANCE = 0.05
 
 def run(config: Config) -> Result:
     net, X = NeuralODE("softplus"), np.concatenate(list(inputs(config, COUNT).values()))
-    widths = 2.0 ** np.arange(4, 11 if config.full else 9)
-    depths = 2.0 ** np.arange(8 if config.full else 7)
+    widths = powers_of_two(4, 11 if config.full else 9)
+    depths = powers_of_two(0, 8 if config.full else 7)
     draws = 48 if config.full else 24
     ntk, covariance = planes(config, net, X, widths, depths, draws)
-    layers = 2.0 ** np.arange(10 if config.full else 7)
+    layers = powers_of_two(0, 10 if config.full else 7)
     apart = np.stack([independent_kernels(net, X, int(L))[0] for L in layers])
     reached, shared = without_drift(net, X)[0], ntk.wide[-1]
     gap = float(np.linalg.norm(reached - shared) / np.linalg.norm(shared))

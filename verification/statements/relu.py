@@ -8,7 +8,7 @@ import numpy as np
 
 from refimpl import Euler, NeuralODE
 from verification import Claim, Config, Result, Verdict
-from verification.statements._data import DIM, Array, inputs
+from verification.statements._data import DIM, Array, inputs, powers_of_two
 from verification.statements._piecewise_linear import gradient
 from verification.statements._relu_curves import Curves, Exact, curves, flat
 from verification.statements._relu_reference import REFERENCES, Reference, references, roads
@@ -36,14 +36,14 @@ def run(config: Config) -> Result:
     net, width = NeuralODE("relu"), 64
     exact = Exact.of(net, net.init(width, DIM, seed=config.rng("deep")), stacked)
     solved = references(exact)
-    depths = 2.0 ** np.arange(15 if config.full else 13)
+    depths = powers_of_two(0, 15 if config.full else 13)
     deep = {"relu": curves(exact, depths, {name: found.gradient for name, found in solved.items()})}
     leaky = NeuralODE("leaky_relu")
     deep["leaky_relu"] = curves(Exact.of(leaky, exact.theta, first), depths[:12])
 
     plan = {128: (64, 12), 512: (24, 12)} if config.full else {128: (20, 10)}
-    many = [Draws.of(config, net, n, draws, 2.0 ** np.arange(top), first) for n, (draws, top) in plan.items()]
-    limit = Prediction.of(net, 2.0 ** np.arange(9 if config.full else 7), 2048 if config.full else 512)
+    many = [Draws.of(config, net, n, draws, powers_of_two(0, top), first) for n, (draws, top) in plan.items()]
+    limit = Prediction.of(net, powers_of_two(0, 9 if config.full else 7), 2048 if config.full else 512)
     return Result(
         claims=[
             _rate(deep, "output"), _constant(deep["relu"]), _rate(deep, "gradient"),
