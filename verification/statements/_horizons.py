@@ -19,6 +19,9 @@ COUNT = 16
 
 EPS = float(np.finfo(float).eps)
 
+LONG = 4.0
+"""T beyond which K_∞ is too steep at ρ = 1 for one polynomial in ρ, and is solved pair by pair."""
+
 BOUND = {"tanh": 1.0, "erf": 1.0}
 """sup |φ| of the bounded ones."""
 
@@ -64,22 +67,27 @@ class AtHorizon:
 def at_horizon(name: str, T: float, X: Mapping[str, Array]) -> AtHorizon:
     """Everything at one T."""
     net = NeuralODE(name, horizon=T)
-    curve = net.limit().on_sphere()
-    kernels = {source: curve(cosines(points)) for source, points in X.items()}
-    first, own = next(iter(X.values()))[:1], curve(1.0)
+    if T <= LONG:
+        curve = net.limit().on_sphere()
+        kernels = {source: curve(cosines(points)) for source, points in X.items()}
+    else:
+        kernels = {source: net.limit().ntk(points) for source, points in X.items()}
+    first = next(iter(X.values()))[:1]
+    own = float(next(iter(kernels.values()))[0, 0])
     scaled = [L * (float(net.limit(Euler(L)).ntk(first)[0, 0]) - own) for L in (16, 32, 64)]
     once = [2 * b - a for a, b in pairwise(scaled)]
     twice = (4 * once[1] - once[0]) / 3
-    return AtHorizon(T, kernels, _variance(net, first[0]), abs(twice), abs(twice - once[1]))
+    return AtHorizon(T, kernels, variance_at(net), abs(twice), abs(twice - once[1]))
 
 
-def _variance(net: NeuralODE, x: Array) -> float:
-    """S^{T,T} = q + σ_w² ∬ Σ dt ds, with Gauss's rule at the nodes where Σ is known."""
+def variance_at(net: NeuralODE) -> float:
+    """S^{T,T} = q + σ_w² ∬ Σ dt ds of a unit vector, with Gauss's rule at the nodes where Σ is known."""
+    x = np.ones(1)
     fields = net.limit().fields(x, x)
     nodes, weights = legendre.leggauss(len(fields.t))
     assert np.allclose(net.horizon * (1 + nodes) / 2, fields.t, rtol=1e-12, atol=0)
     b = net.horizon / 2 * weights
-    return float(net.sigma_u**2 * x @ x + net.sigma_w**2 * b @ fields.Sigma @ b)
+    return float(net.sigma_u**2 + net.sigma_w**2 * b @ fields.Sigma @ b)
 
 
 def gronwall(name: str, Z: float, q: float = 1.0) -> float:
