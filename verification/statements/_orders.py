@@ -57,15 +57,16 @@ class Symplectic:
     rounding: Array
 
 
-def symplectic(config: Config, X: Array, nodes: Array) -> Symplectic:
+def symplectic(config: Config, X: Array, nodes: list[int]) -> Symplectic:
     """The worse of a softplus and a tanh network, at the inputs X."""
-    difference, error = np.zeros((2, nodes.size)), np.zeros((2, nodes.size))
+    difference, error = np.zeros((2, len(nodes))), np.zeros((2, len(nodes)))
     for i, name in enumerate(("softplus", "tanh")):
         net = NeuralODE(name)
         theta = net.init(FEW, DIM, seed=config.rng("few", name))
         truth = net.jacobian(theta, X, Gauss())
-        for j, m in enumerate(nodes.tolist()):
+        for j, m in enumerate(nodes):
             discrete = net.jacobian(theta, X, Gauss(m, 1))
             difference[i, j] = distance(gauss_collocation(net, theta, X, m), discrete)
             error[i, j] = distance(discrete, truth)
-    return Symplectic(nodes.astype(float), difference.max(axis=0), error.max(axis=0), 4 * FEW * nodes * EPS)
+    sizes = np.asarray(nodes, dtype=np.float64)
+    return Symplectic(sizes, difference.max(axis=0), error.max(axis=0), 4 * FEW * sizes * EPS)

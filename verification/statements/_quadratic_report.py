@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,11 +12,8 @@ from verification import Table
 from verification.statement import Value
 from verification.statements._data import Array
 from verification.statements._escape import solvable_scalar
-from verification.statements._quadratic_runs import BELOW, Below, Beyond, Times
+from verification.statements._quadratic_runs import BELOW, Below, Beyond, Spectrum, Times
 from verification.style import GREY, guide, loglog, new_figure, series
-
-if TYPE_CHECKING:
-    from verification.statements.quadratic import Spectrum
 
 
 def draw(

@@ -10,9 +10,11 @@ import numpy as np
 from scipy import stats
 
 from refimpl import BlowUpError, Gauss, NeuralODE, Params, SolveIVP
+from refimpl.data import sphere
 from verification import Config
 from verification.statements._data import DIM, Array
 from verification.statements._escape import escape, log_norms
+from verification.statements._horizons import EPS, cosines
 
 PATIENCE = 100.0
 """Times beyond which no blow-up is looked for."""
@@ -148,3 +150,28 @@ def kernels_below(config: Config, X: Array, widths: list[int], draws: int) -> Be
     roads = (apart, 2e-12 + float(np.abs(found["loose"] - found["tight"]).max()) / size)
     columns = np.asarray(kept).T
     return Below(columns[0], columns[1], escaped, roads)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """λ_min of K_∞ at T = 1 on random points, and its noise floor, by dimension and number."""
+
+    dim: int
+    counts: tuple[int, ...]
+    smallest: Array
+    floor: Array
+
+
+def spectra(config: Config) -> list[Spectrum]:
+    """Random points in 2, 3, 8 and 64 dimensions."""
+    curve = NeuralODE("quadratic").limit().on_sphere()
+    counts = (4, 8, 16, 32, 64, *((128, 256) if config.full else ()))
+    found = []
+    for dim in (2, 3, 8, 64):
+        points = sphere(counts[-1], dim, seed=config.rng("points", dim))
+        K = curve(cosines(points))
+        values = [np.linalg.eigvalsh(K[:N, :N]) for N in counts]
+        smallest = np.asarray([each[0] for each in values])
+        floor = np.asarray([N * (EPS * each[-1] + curve.error) for N, each in zip(counts, values, strict=True)])
+        found.append(Spectrum(dim, counts, smallest, floor))
+    return found

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from refimpl import BlowUpError, Euler, Gauss, NeuralODE, SolveIVP
-from refimpl.data import sphere
-from verification import Agreement, Claim, Config, Result, Verdict, compare
+from refimpl import Euler, Gauss, NeuralODE
+from verification import Agreement, Claim, Config, Result, Verdict
 from verification.fit import PowerLaw, power_law
-from verification.statements._by_hand import limit_kernel
 from verification.statements._data import DIM, Array, inputs
 from verification.statements._escape import escape, limit_time, solvable_scalar
-from verification.statements._horizons import variance_at
 from verification.statements._quadratic_report import draw, spectrum_table, times_table
+from verification.statements._quadratic_roads import blow_up_roads, kernel_roads, limit_roads
 from verification.statements._quadratic_runs import (
     BELOW,
     PATIENCE,
     Below,
     Beyond,
+    Spectrum,
     Times,
     beyond,
     blow_up_times,
     kernels_below,
     network,
+    spectra,
     system,
 )
 
@@ -48,18 +47,6 @@ MARGIN = 10.0
 QUARTILES = 1.17
 """√N times the relative standard error of the distance of the quartiles of N normal numbers."""
 
-EPS = float(np.finfo(float).eps)
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """λ_min of K_∞ at T = 1 on random points, and its noise floor, by dimension and number."""
-
-    dim: int
-    counts: tuple[int, ...]
-    smallest: Array
-    floor: Array
-
 
 def run(config: Config) -> Result:
     X = inputs(config, 4)
@@ -71,19 +58,19 @@ def run(config: Config) -> Result:
     limit = limit_time(200 if config.full else 120)
     theta = network(config, 64, 0)
     one = escape(*system(theta, x), rtol=1e-10, patience=PATIENCE)
-    depths = 2.0 ** np.arange(4, 11)
+    depths: Array = np.exp2(np.arange(4.0, 11.0))
     grown = [beyond(theta, x, one, ratio, depths) for ratio in (1.25, 1.5, 2.0)]
     points = np.concatenate(list(X.values()))
     below = kernels_below(config, points, [64, 128, 256, *([512] if config.full else [])], 40 if config.full else 12)
     fits, differences = _resnets(config, points)
-    spectra = _spectra(config)
+    sets = spectra(config)
     return Result(
         claims=[
             _hypothesis(times), _scalar(times[0]), _concentrates(times, limit), _narrows(times), _beyond(grown),
-            _width(below), _depth(fits), _positive(spectra),
+            _width(below), _depth(fits), _positive(sets),
         ],
         agreements=[
-            *_blow_up_roads(config, x), _limit_roads(limit), _kernel_roads(points),
+            *blow_up_roads(config, x), limit_roads(limit), kernel_roads(points),
             Agreement(
                 rf"$K_\theta$ ($n = {int(below.widths[0])}$, $T = {BELOW}$)", ("Gauss collocation", "SolveIVP"),
                 *below.roads, "twice 1e-12 promised by Gauss for the gradient, and the change of DOP853 with 100 times "
@@ -99,9 +86,9 @@ def run(config: Config) -> Result:
         ),
         size={
             "n": list(counts), "networks": list(counts.values()), "d": DIM, "T": [BELOW, 1.0],
-            "L": [int(L) for L in depths], "N": list(spectra[0].counts),
+            "L": [int(L) for L in depths], "N": list(sets[0].counts),
         },
-        figure=draw(times, limit[0], grown, below, differences, spectra),
+        figure=draw(times, limit[0], grown, below, differences, sets),
         alt=(
             "Five panels. Fraction of networks that can be solved up to T: a slow curve for one neuron along its "
             "closed form, ever steeper for wider networks around the vertical line at that of the limit, 1.93. "
@@ -113,7 +100,7 @@ def run(config: Config) -> Result:
             r"Dashed: predicted, which is the closed form for $n = 1$, the blow-up time of the limit, the fraction of "
             r"layers beyond $t^*$, $n^{-1/2}$ and $L^{-1}$; in the grey region double precision cannot tell a sign."
         ),
-        tables=[times_table(times, limit[0]), spectrum_table(spectra)],
+        tables=[times_table(times, limit[0]), spectrum_table(sets)],
         scope="Statements on random networks are for the widths and numbers that were run.",
     )  # fmt: skip
 
@@ -224,16 +211,19 @@ def _width(below: Below) -> Claim:
 
 def _resnets(config: Config, X: Array) -> tuple[list[PowerLaw], tuple[Array, Array, Array]]:
     """Fits for f, K_θ and K_∞; depths, and errors of K_θ and of K_∞ for the figure."""
-    net, depths = NeuralODE("quadratic", horizon=BELOW), 2.0 ** np.arange(4, 11)
+    net = NeuralODE("quadratic", horizon=BELOW)
+    depths: Array = np.exp2(np.arange(4.0, 11.0))
     theta = network(config, 64, 0)
     f, K, limit = net.predict(theta, X, Gauss()), net.ntk(theta, X, solver=Gauss()), net.limit().ntk(X)
     levels = [Euler(depth) for depth in depths.astype(int).tolist()]
-    outputs = np.asarray([np.linalg.norm(net.predict(theta, X, solver) - f) / np.linalg.norm(f) for solver in levels])
-    kernels = np.asarray(
+    outputs: Array = np.asarray(
+        [np.linalg.norm(net.predict(theta, X, solver) - f) / np.linalg.norm(f) for solver in levels]
+    )
+    kernels: Array = np.asarray(
         [np.linalg.norm(net.ntk(theta, X, solver=solver) - K) / np.linalg.norm(K) for solver in levels]
     )
     shallow = levels[:5]
-    limits = np.asarray(
+    limits: Array = np.asarray(
         [np.linalg.norm(net.limit(solver).ntk(X) - limit) / np.linalg.norm(limit) for solver in shallow]
     )
     fits = [power_law(depths[2:], outputs[2:]), power_law(depths[2:], kernels[2:]), power_law(depths[2:5], limits[2:])]
@@ -249,22 +239,6 @@ def _depth(fits: Sequence[PowerLaw]) -> Claim:
         Verdict.HOLDS if abs(worst.slope + 1) <= 0.03 else Verdict.FAILS,
         measured=worst.slope, predicted=-1, uncertainty=worst.uncertainty,
     )  # fmt: skip
-
-
-def _spectra(config: Config) -> list[Spectrum]:
-    curve = NeuralODE("quadratic").limit().on_sphere()
-    counts = (4, 8, 16, 32, 64, *((128, 256) if config.full else ()))
-    found = []
-    for dim in (2, 3, 8, 64):
-        points = sphere(counts[-1], dim, seed=config.rng("points", dim))
-        rho = np.clip(points @ points.T, -1.0, 1.0)
-        np.fill_diagonal(rho, 1.0)
-        K = curve(rho)
-        values = [np.linalg.eigvalsh(K[:N, :N]) for N in counts]
-        smallest = np.asarray([each[0] for each in values])
-        floor = np.asarray([N * (EPS * each[-1] + curve.error) for N, each in zip(counts, values, strict=True)])
-        found.append(Spectrum(dim, counts, smallest, floor))
-    return found
 
 
 def _positive(spectra: Sequence[Spectrum]) -> Claim:
@@ -289,65 +263,3 @@ def _positive(spectra: Sequence[Spectrum]) -> Claim:
         measured=low, predicted="> 0", uncertainty=floor,
         scope=f"Below the noise floor of double precision: {hidden}." if hidden else "",
     )  # fmt: skip
-
-
-# Roads
-
-
-def _blow_up_roads(config: Config, x: Array) -> list[Agreement]:
-    found = []
-    for width in (16, 64):
-        each = network(config, width, 0)
-        W, h0 = system(each, x)
-        loose, tight = (escape(W, h0, rtol=rtol, patience=PATIENCE) for rtol in (1e-8, 1e-10))
-        other = escape(W, h0, method="LSODA", rtol=1e-10, patience=PATIENCE)
-        try:
-            NeuralODE("quadratic", horizon=2 * tight).predict(each, x[None], SolveIVP(rtol=1e-10, atol=1e-12))
-            package = math.inf
-        except BlowUpError as error:
-            package = error.time
-        found.append(
-            compare(
-                rf"blow-up time $t^*$ ($n = {width}$)",
-                {"DOP853 in the clock of growth": tight, "LSODA in the clock of growth": other, "SolveIVP": package},
-                allowed=2 * abs(loose - tight) / tight + 1e-8,
-                because="change of DOP853 with 100 times the tolerance, and 100 steps of rtol 1e-10",
-            )
-        )
-    u, w = config.rng("scalar").uniform(0.5, 2.0, 2)
-    found.append(
-        compare(
-            r"$t^*$ ($n = 1$, $w h_0 > 0$)",
-            {
-                "DOP853 in the clock of growth": escape(np.asarray([[w]]), np.asarray([u]), rtol=1e-10),
-                "closed form": 2 / (w * u),
-            },
-            allowed=1e-8, because="100 steps of rtol 1e-10",
-        )
-    )  # fmt: skip
-    return found
-
-
-def _limit_roads(limit: tuple[float, float]) -> Agreement:
-    """S^{T,T} ~ A/(t* − T)² well before t*: T as a polynomial in S^{−1/2}, which vanishes at t*."""
-    horizons = np.linspace(1.0, 1.75, 7)
-    roots = np.asarray([variance_at(NeuralODE("quadratic", horizon=float(T))) for T in horizons]) ** -0.5
-    fine, coarse = (float(np.polynomial.Polynomial.fit(roots[k:], horizons[k:], 6 - k)(0.0)) for k in (0, 1))
-    return Agreement(
-        r"blow-up time of $S^{t,t}$, $\sigma_w = q = 1$",
-        ("power series in $t$, $s$", "Gauss scheme, $S^{-1/2}$ extrapolated to 0"),
-        abs(fine - limit[0]), limit[1] + abs(fine - coarse),
-        "the last change of either extrapolation",
-    )  # fmt: skip
-
-
-def _kernel_roads(X: Array) -> Agreement:
-    net = NeuralODE("quadratic", horizon=1.0)
-    rho = (X[:1] @ X.T)[0].clip(-1, 1)
-    coarse, fine = (limit_kernel(net, rho[1:5], nodes, 8) for nodes in (10, 12))
-    return compare(
-        r"$K_\infty$ ($T = 1$)",
-        {"Gauss scheme": net.limit().ntk(X[:1], X)[0][1:5], "written out by hand": fine},
-        allowed=1e-12 + float(np.abs(fine - coarse).max() / fine.max()),
-        because="1e-12 promised by Gauss, plus the change from 10 to 12 nodes in time",
-    )

@@ -40,10 +40,10 @@ share, varies by a factor of a few over the decades that are fitted."""
 
 def run(config: Config) -> Result:
     networks = list(solve_all(config))
-    depths = 2.0 ** np.arange(2, 12 if config.full else 10)
+    depths: Array = np.exp2(np.arange(2.0, 12.0 if config.full else 10.0))
     swapped = [swap(each.label, each.net, each.theta, each.X[:2], depths) for each in networks[:4]]
     few = np.concatenate([points[:1] for points in inputs(config, COUNT).values()])
-    pairs = symplectic(config, few, np.arange(1, 9 if config.full else 7))
+    pairs = symplectic(config, few, list(range(1, 9 if config.full else 7)))
     ladders = {ladder.method: average(of(networks, ladder.method)) for ladder in networks[0].ladders}
     return Result(
         claims=[
