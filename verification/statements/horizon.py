@@ -93,7 +93,7 @@ def _horizons(full: bool) -> dict[str, tuple[float, ...]]:
     middle = (0.125, 0.25, 0.5, 1.0) if full else (0.25, 0.5, 1.0)
     return {
         "softplus": (*SHORT, *middle, 2.0, *((3.0, 4.0) if full else ())),
-        "tanh": (*SHORT, *middle, *((2.0, 3.0) if full else ())),
+        "tanh": (*SHORT, *((*middle, 2.0, 3.0) if full else (0.5, 1.0))),
         "erf": (*SHORT, *middle, 2.0, 4.0, *((6.0, 8.0) if full else ())),
         "identity": (*SHORT, *middle, 2.0, 4.0),
     }

@@ -51,9 +51,9 @@ QUARTILES = 1.17
 def run(config: Config) -> Result:
     X = inputs(config, 4)
     x = X["digits"][0]
-    counts = {1: 100, 2: 60, 16: 60, 64: 60, 256: 40}
+    counts = {1: 400, 16: 60, 64: 60, 256: 40}
     if config.full:
-        counts = {1: 1000, 2: 400, 4: 400, 16: 400, 64: 400, 256: 400, 1024: 100}
+        counts = {1: 2000, 2: 400, 4: 400, 16: 400, 64: 400, 256: 400, 1024: 100}
     times = blow_up_times(config, x, counts)
     limit = limit_time(200 if config.full else 120)
     theta = network(config, 64, 0)
