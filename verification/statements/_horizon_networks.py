@@ -89,7 +89,7 @@ def constant(net: NeuralODE, theta: Params, X: Array) -> Constant:
     exponent = net.sigma_w / root * float(np.linalg.norm(theta.W, 2)) * net.phi.lipschitz * T
     allowed = T / 2 * exponent * math.exp(exponent) * rate
     through = allowed * np.linalg.norm(ends.adjoint[1], axis=1)
-    depths = (64, 128, 256)
+    depths = (32, 64, 128)
     levels = [L * (net.trajectory(theta, X, np.asarray([T]), Euler(L)).h[0] - ends.h[1]) for L in depths]
     once = [2 * b - a for a, b in pairwise(levels)]
     state = np.linalg.norm((4 * once[1] - once[0]) / 3, axis=1)
