@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -30,7 +31,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "api/modules.rst"]
 html_theme = "furo"
 html_title = f"refimpl {release}"
 html_static_path = ["_static"]
@@ -41,7 +42,6 @@ myst_heading_anchors = 3
 
 # The report of `python -m verification`, one file that loads nothing, becomes a page of the site if it is there.
 report = Path(os.environ.get("VERIFICATION_REPORT", root / "verification-report")) / "report.html"
-html_extra_path = [str(report)] if report.is_file() else []
 if report.is_file():
     tags.add("report")  # noqa: F821  # Sphinx puts `tags` here
 
@@ -53,6 +53,7 @@ apidoc_modules = [
         "destination": "api",
         "separate_modules": True,
         "module_first": True,
+        "automodule_options": {"members"},
         "exclude_patterns": [
             f"../refimpl/{module}.py" for module in ("activations", "errors", "network", "parameters", "data/*")
         ],
@@ -62,6 +63,7 @@ apidoc_modules = [
 autodoc_default_options = {"ignore-module-all": True, "members": True}
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings state types and shapes
+default_role = "py:obj"  # `Gauss` in a docstring is a name: a link where there is something to link to
 napoleon_google_docstring = False
 # Names and types in a docstring are prose ("t : array, shape (N, d)"), not references to look up.
 napoleon_use_param = False
@@ -87,17 +89,45 @@ logger = logging.getLogger(__name__)
 
 def bars_are_mathematics(app, what, name, obj, options, lines):
     """Escape bars: |x| is an absolute value here, and to reStructuredText a substitution."""
+    literal = None  # indentation of the line that a literal block follows
     for i, line in enumerate(lines):
-        if not line.lstrip().startswith((">>>", "...")):
+        indentation = len(line) - len(line.lstrip())
+        if literal is not None and line.strip() and indentation <= literal:
+            literal = None
+        if literal is None and not line.lstrip().startswith((">>>", "...")):
             parts = line.split("``")  # every second part is literal text
             lines[i] = "``".join(part if k % 2 else part.replace("|", r"\|") for k, part in enumerate(parts))
+            literal = indentation if line.endswith("::") else None
+
+
+def indented_lines_are_formulas(app, what, name, obj, options, lines):
+    """Keep the lines of an indented block of formulas: to reStructuredText it would be a quotation, set as prose."""
+    for i in range(len(lines) - 1, 1, -1):
+        before = next((line for line in reversed(lines[:i]) if line.strip()), "")
+        deeper = len(lines[i]) - len(lines[i].lstrip()) > len(before) - len(before.lstrip())
+        prose = not re.match(r"\s*([:.*-]|\d+\.)", before) and not before.endswith("::")
+        if lines[i].strip() and not lines[i - 1].strip() and deeper and prose:
+            lines[i:i] = [" " * (len(before) - len(before.lstrip())) + "::", ""]
+
+
+def public_objects():
+    """Target of a link, and object."""
+    yield from ((f"refimpl.{name}", getattr(refimpl, name)) for name in refimpl.__all__)
+    yield from ((f"{each.__module__}.{each.__name__}", each) for each in RETURNED)
 
 
 def described_in_reference(app, what, name, obj, skip, options):
     """Leave the public names out of the pages of their modules: they are described in reference/."""
-    public = [getattr(refimpl, known) for known in refimpl.__all__] + list(RETURNED)
     elsewhere = not app.env.current_document.docname.startswith("reference/")
-    return True if what == "module" and elsewhere and any(obj is known for known in public) else None
+    return True if what == "module" and elsewhere and any(obj is known for _, known in public_objects()) else None
+
+
+def point_to_reference(app, what, name, obj, options, lines):
+    """Say on the page of a module where its public names are described."""
+    if what == "module" and not app.env.current_document.docname.startswith("reference/"):
+        targets = [target for target, known in public_objects() if getattr(known, "__module__", None) == name]
+        if targets:
+            lines += ["", "Described in the reference: " + ", ".join(f":py:obj:`{target}`" for target in targets) + "."]
 
 
 def all_public_names_are_described(app, env):
@@ -152,10 +182,19 @@ def keep_punctuation(app, doctree, docname):
             parent[at : at + 2] = [tied, nodes.Text(rest)]
 
 
+def copy_report(app, exception):
+    """Put the verification report beside the pages; html_extra_path would overwrite the page that explains it."""
+    if exception is None and app.tags.has("report"):
+        shutil.copy(report, Path(app.outdir) / "verification-report.html")
+
+
 def setup(app):
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
+    app.connect("autodoc-process-docstring", indented_lines_are_formulas)
     app.connect("autodoc-process-docstring", bars_are_mathematics)
+    app.connect("autodoc-process-docstring", point_to_reference)
     app.connect("autodoc-skip-member", described_in_reference)
     app.connect("doctree-read", no_blank_line_at_the_end)
     app.connect("doctree-resolved", keep_punctuation)
+    app.connect("build-finished", copy_report)
     app.connect("env-check-consistency", all_public_names_are_described)

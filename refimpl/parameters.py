@@ -68,12 +68,12 @@ class Params:
 
     @property
     def width(self) -> int:
-        """n."""
+        """Width n."""
         return int(self.U.shape[0])
 
     @property
     def dim(self) -> int:
-        """d."""
+        """Dimension d of the inputs."""
         return int(self.U.shape[1])
 
     def __add__(self, other: Params) -> Params:

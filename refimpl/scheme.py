@@ -30,7 +30,7 @@ class Scheme:
     steps : int
         Number of equal steps.
     horizon : float
-        T.
+        End T of the time interval.
 
     Notes
     -----

@@ -19,7 +19,7 @@ from refimpl.finite.system import Sweep, System
 from refimpl.quadrature import Host
 
 QUADRATURE = {"RK23": 4, "RK45": 4, "DOP853": 6, "Radau": 4, "BDF": 4, "LSODA": 8}
-"""Method → Gauss nodes per accepted step for (4): twice their number exceeds the order of the method."""
+"""Gauss nodes per accepted step for (4), by method; twice their number exceeds the order of the method."""
 
 IMPLICIT = ("Radau", "BDF", "LSODA")
 

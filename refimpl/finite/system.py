@@ -18,7 +18,7 @@ class System:
         Array library of all arrays here.
     activation : Activation
     horizon : float
-        T.
+        End T of the time interval.
     W : array, shape (n, n) or (L, n, n)
         Scaled weights σ_w W / √n; with three axes, one matrix a layer (Euler only).
     v : array, shape (n,)

@@ -54,7 +54,7 @@ class LimitProblem:
 
     @property
     def splits(self) -> bool:
-        """Whether [0, T]² is split along its diagonal: in the continuum, for kinked φ."""
+        """Whether [0, T]² is split along its diagonal, as it is in the continuum for kinked φ."""
         return bool(self.net.phi.kinks) and isinstance(self.solver, Gauss) and not self._given
 
     @property

@@ -183,7 +183,7 @@ def _coefficients(
     Parameters
     ----------
     function : callable
-        f.
+        The function f.
     parities : tuple of int
         Which of the even (0) and odd (1) k to compute.
     s : array, shape (n,)

@@ -90,7 +90,7 @@ class SphereKernel:
         return float(np.cos(self.breaks[-1])), float(np.cos(self.breaks[0]))
 
     def plot(self, axes: Any = None) -> Any:
-        """Draw the curve; returns the matplotlib Axes. Needs the extra `plot`."""
+        """Draw the curve; returns the matplotlib Axes. Needs the extra ``plot``."""
         try:
             import matplotlib.pyplot as plt
         except ImportError as error:
