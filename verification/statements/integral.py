@@ -51,7 +51,7 @@ def run(config: Config) -> Result:
             _form(exact, kernels, doubt), _terms(exact, wide),
             _field(config, "Sigma", r"\Sigma^{t,s}", r"\langle \phi(h_t), \phi(\bar h_s) \rangle / n", exact, wide),
             _field(config, "P", r"P^{t,s}", r"\langle \lambda_t, \bar\lambda_s \rangle", exact, wide),
-            _one_meaning(list(pairs), exact, kernels, doubt),
+            _two_meanings(list(pairs), exact, kernels, doubt),
         ],
         agreements=agreements,
         experiment=(
@@ -79,7 +79,6 @@ def run(config: Config) -> Result:
             r"Below: root mean square over networks and the three pairs, with 95 % intervals."
         ),
         tables=[term_table(list(pairs), cosines, exact, kernels, wide[-1])],
-        scope="The statement fails through its notation alone; with the meanings above it is exact.",
     )  # fmt: skip
 
 
@@ -138,17 +137,17 @@ def _field(
     )
 
 
-def _one_meaning(names: Sequence[str], exact: Sequence[Solution], kernels: Array, doubt: float) -> Claim:
+def _two_meanings(names: Sequence[str], exact: Sequence[Solution], kernels: Array, doubt: float) -> Claim:
     off = np.abs(_stacked(exact, "literal") / kernels[:, None] - 1)
     best = float(off.max(axis=0).min())
     pair = names[int(off[:, int(off.max(axis=0).argmin())].argmax())]
     return Claim(
-        "one-meaning",
-        r"Literally, with one meaning of $\Sigma^{t,s}$ in all three terms: $E[\phi(h_t)\phi(\bar h_s)]$ throughout, "
-        rf"or $E[h_t \bar h_s]$ throughout (measured: relative error of the better of the two, at {pair}).",
-        Verdict.FAILS if best > doubt else Verdict.HOLDS,
+        "two-meanings",
+        r"The symbol $\Sigma^{t,s}$, which the slide describes in words, needs its two meanings: read alike in all three "
+        r"terms, as $E[\phi(h_t)\phi(\bar h_s)]$ or as $E[h_t \bar h_s]$ throughout, the form misses $K_\infty$ "
+        rf"(measured: relative error of the better of the two, at {pair}).",
+        Verdict.HOLDS if best > doubt else Verdict.FAILS,
         measured=best,
-        predicted=0,
+        predicted="$> 0$",
         uncertainty=doubt,
-        scope=MEANING,
     )
