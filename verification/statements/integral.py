@@ -143,7 +143,7 @@ def _two_meanings(names: Sequence[str], exact: Sequence[Solution], kernels: Arra
     pair = names[int(off[:, int(off.max(axis=0).argmin())].argmax())]
     return Claim(
         "two-meanings",
-        r"The symbol $\Sigma^{t,s}$, which the slide describes in words, needs its two meanings: read alike in all three "
+        r"The symbol $\Sigma^{t,s}$, which the slide describes in words, needs two meanings: read alike in all three "
         r"terms, as $E[\phi(h_t)\phi(\bar h_s)]$ or as $E[h_t \bar h_s]$ throughout, the form misses $K_\infty$ "
         rf"(measured: relative error of the better of the two, at {pair}).",
         Verdict.HOLDS if best > doubt else Verdict.FAILS,
