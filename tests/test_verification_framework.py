@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html.parser
 import importlib.util
 import itertools
@@ -9,8 +10,6 @@ import json
 import math
 import os
 import re
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -24,78 +23,28 @@ from hypothesis import strategies as st
 from markupsafe import escape
 
 import verification.statements
+from tests.made_up import fake, files, read, verdicts, write_package
 from verification import Agreement, Claim, Config, Result, Table, Verdict, compare, report
 from verification.__main__ import main
 from verification.catalogue import PAPER, available, load, select
+from verification.drawing import draw, inches, with_dark_colours
 from verification.fit import power_law
 from verification.mathml import render
+from verification.numerals import column, number
+from verification.page import gist
+from verification.plain import plain
 from verification.runner import examine
 from verification.statement import overall
 from verification.style import PALETTE, guide, new_figure
 
 ROOT = Path(__file__).resolve().parents[1]
 
-FAKE = r"""
-from verification import Claim, Result, Table, Verdict, compare
-from verification.style import guide, loglog, new_figure, series
-
-ID = {id!r}
-TITLE = "A made-up statement for $n \\to \\infty$"
-CLAIM = r"If $a<b$ & more, then $\left\| \boldsymbol{{W}} \right\| \le C L^{{-1}}$."
-
-
-def run(config):
-    {before}
-    value = config.rng("value").uniform(1.0, 2.0)
-    sizes = [8, 16, 32]
-    figure, (axes,) = new_figure()
-    loglog(axes, "depth $L$", "error", xticks=sizes)
-    series(axes, sizes, [value / size for size in config.progress(sizes, "depth")], label="measured")
-    guide(axes, sizes, slope=-1, through=(8, value / 8), label="$L^{{-1}}$")
-    return Result(
-        claims=[Claim("a", "The value is $v$.", {verdict}, value, "$v<2$", 0.01, scope="For $T < 2$ only."),
-                Claim("b", "It is bounded.", Verdict.HOLDS, 1, float("inf"))],
-        agreements=[compare("$v$", {{"first": value, "second": value + {apart}}}, allowed=1e-3, because="rounding")],
-        experiment=r"Drawing $v$ & looking.", size={{"n": 4, "L": sizes, "full": str(config.full)}}, figure=figure,
-        alt='A line "falling" & more.', caption="Below $x<1$.", tables=[Table("Values", ["$L$", "v"], [(8, value)])],
-    )
-"""
-
-
-def fake(id: str, *, verdict: str = "Verdict.HOLDS", apart: float = 0.0, before: str = "pass") -> str:
-    return FAKE.format(id=id, verdict=verdict, apart=apart, before=before)
-
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Makes a package of statement modules from their sources, by id."""
-
-    def make(**sources: str) -> str:
-        name = f"fake_{re.sub(r'[^a-z0-9_]', '_', tmp_path.name)}"
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").touch()
-        for id, source in sources.items():
-            (tmp_path / name / f"{id}.py").write_text(source, encoding="utf-8")
-        monkeypatch.syspath_prepend(tmp_path)
-        return name
-
-    return make
-
-
-def read(out: Path) -> dict[str, Any]:
-    def refuse(constant: str) -> float:
-        raise AssertionError(f"not JSON: {constant}")
-
-    found: dict[str, Any] = json.loads((out / "report.json").read_text("utf-8"), parse_constant=refuse)
-    return found
-
-
-def verdicts(out: Path) -> dict[str, str]:
-    return {statement["id"]: statement["verdict"] for statement in read(out)["statements"]}
-
-
-def files(out: Path) -> set[str]:
-    return {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    monkeypatch.syspath_prepend(tmp_path)
+    return functools.partial(write_package, tmp_path)
 
 
 # Runs
@@ -193,45 +142,11 @@ def test_roads_that_disagree_leave_the_statement_undecided_and_fail_the_run(pack
     assert "The independent roads disagree: $v$ (first, second)." in statement["scope"]
 
 
-def test_an_interruption_leaves_a_report_of_what_finished_and_a_second_run_works(package: Any, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    interrupt = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
-    name = package(prop1=fake("prop1"), prop2=fake("prop2", before=interrupt), thm1=fake("thm1"))
-    # A job in the background inherits SIGINT ignored; a person's terminal does not.
-    program = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        f"from verification.__main__ import main; sys.exit(main(package={name!r}))"
-    )
-    paths = os.pathsep.join([str(ROOT), str(tmp_path)])
-    run = subprocess.run(
-        [sys.executable, "-c", program, "--out", str(out)],
-        env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, timeout=50, check=False,
-    )  # fmt: skip
-    assert run.returncode == 130, run.stderr
-    assert "Traceback" not in run.stderr
-    assert verdicts(out) == {"prop1": "holds", "prop2": "not-run", "thm1": "not-run"}
-    assert {statement["reason"] for statement in read(out)["statements"]} == {"", "The run was interrupted."}
-    assert {statement["title"] for statement in read(out)["statements"]} == {"A made-up statement for $n \\to \\infty$"}
-    assert files(out) == {"report.json", "report.html", "figures/prop1.svg", "figures/prop1.png"}
-    assert main(["prop1", "thm1", "--out", str(out)], package=name) == 0
-    assert verdicts(out) == {"prop1": "holds", "thm1": "holds"}
-
-
 def test_the_report_is_up_to_date_after_every_statement(package: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     look = f"from pathlib import Path; text = Path({str(out / 'report.json')!r}).read_text()"
     spy = fake("prop2", before=f'{look}; assert text.count(\'"verdict": "not-run"\') == 1, text')
     assert main(["--out", str(out)], package=package(prop1=fake("prop1"), prop2=spy)) == 0
-
-
-def test_figures_of_an_earlier_run_go_and_foreign_files_stay(package: Any, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    name = package(prop1=fake("prop1"), thm1=fake("thm1"))
-    main(["--out", str(out)], package=name)
-    (out / "figures" / "mine.svg").touch()
-    main(["thm1", "--out", str(out)], package=name)
-    pictures = {"figures/thm1.svg", "figures/thm1.png", "figures/mine.svg"}
-    assert files(out) == {"report.json", "report.html"} | pictures
 
 
 def test_replacing_a_file_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,6 +166,13 @@ def test_replacing_a_file_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.
 # Command line
 
 
+def status(arguments: list[str], **options: Any) -> int:
+    try:
+        return main(arguments, **options)
+    except SystemExit as stop:  # argparse's way to refuse
+        return int(stop.code or 0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -263,9 +185,7 @@ def test_replacing_a_file_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.
 def test_wrong_usage_is_answered_before_any_work(
     arguments: list[str], message: str, package: Any, tmp_path: Path, capsys: Any
 ) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main([*arguments, "--out", str(tmp_path / "out")], package=package(prop1=fake("prop1")))
-    assert stop.value.code == 2
+    assert status([*arguments, "--out", str(tmp_path / "out")], package=package(prop1=fake("prop1"))) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -275,18 +195,14 @@ def test_an_output_that_cannot_be_written_is_told_before_a_statement_runs(
 ) -> None:
     (tmp_path / "out").touch()
     name = package(prop1=fake("prop1", before=f"open({str(tmp_path / 'ran')!r}, 'w').close()"))
-    with pytest.raises(SystemExit) as stop:
-        main(["--out", str(tmp_path / "out")], package=name)
-    assert stop.value.code == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert status(["--out", str(tmp_path / "out")], package=name) == 2
+    assert re.fullmatch(r"python -m verification: --out \S+ cannot be written: .*\n", capsys.readouterr().err)
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tqdm" else name)
-    with pytest.raises(SystemExit) as stop:
-        main(["--list"])
-    assert stop.value.code == 2
+    assert status(["--list"]) == 2
     assert "needs tqdm: pip install -e '.[verify]'" in capsys.readouterr().err
 
 
@@ -294,7 +210,20 @@ def test_list_prints_ids_and_titles_in_the_order_of_the_paper(package: Any, caps
     assert main(["--list"], package=package(thm1=fake("thm1"), prop1=fake("prop1"))) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["prop1", "thm1"]
-    assert "Theorem 1: A made-up statement" in lines[1]
+    assert lines[1].endswith("Theorem 1: A made-up statement for n → ∞")
+
+
+def test_list_goes_on_after_a_statement_that_cannot_be_loaded(package: Any, capsys: Any) -> None:
+    assert main(["--list"], package=package(prop1="import nothing_of_this_name", open=fake("open"))) == 1
+    captured = capsys.readouterr()
+    assert captured.out.startswith("open ")
+    assert captured.err.startswith("python -m verification: prop1 cannot be loaded: ModuleNotFoundError")
+    assert captured.err.count("\n") == 1
+
+
+def test_a_stranger_among_the_statements_is_told_in_one_line(package: Any, capsys: Any) -> None:
+    assert main(["--list"], package=package(prop0="")) == 1
+    assert "prop0" in capsys.readouterr().err
 
 
 def test_full_reaches_the_statement_and_its_command(package: Any, tmp_path: Path) -> None:
@@ -379,7 +308,7 @@ def test_the_page_shows_what_the_json_holds(page: str, tmp_path: Path) -> None:
             assert str(render(text)) in page
         assert statement["command"] in page
         for claim in statement["claims"]:
-            assert str(report.number(claim["measured"], claim["uncertainty"])) in page
+            assert str(number(claim["measured"], claim["uncertainty"])) in page
 
 
 @given(st.text(st.characters(exclude_characters="$", exclude_categories=["Cs"])))
@@ -404,7 +333,7 @@ def test_bold_and_blackboard_letters_are_spelled_out_for_browsers() -> None:
 
 @given(st.floats(-1e300, 1e300), st.integers(2, 16))  # 1.75e308 to two digits is no float
 def test_a_number_is_shown_to_its_digits_and_kept_exactly(value: float, digits: int) -> None:
-    found = re.fullmatch(r'<data value="(.*?)">(.*?)</data>', report.number(value, digits=digits))
+    found = re.fullmatch(r'<data value="(.*?)">(.*?)</data>', number(value, digits=digits))
     assert found
     assert float(found[1]) == value
     plain = found[2].replace("−", "-").replace("\u202f", "").replace(" × 10<sup>", "e").replace("</sup>", "")
@@ -420,10 +349,80 @@ def test_a_number_is_shown_to_its_digits_and_kept_exactly(value: float, digits: 
 )  # fmt: skip
 def test_numbers_are_written_for_readers(value: Any, uncertainty: float | None, shown: str) -> None:
     given = "inf" if value == math.inf else value  # as report.json holds it
-    assert re.sub("</?data.*?>", "", report.number(given, uncertainty)) == shown
+    assert re.sub("</?data.*?>", "", number(given, uncertainty)) == shown
+
+
+def test_numbers_of_a_column_share_their_notation_and_have_their_points_in_line() -> None:
+    def shown(values: list[Any]) -> list[str]:
+        return [str(re.sub("</?data.*?>", "", cell)) for cell in column(values)]
+
+    assert shown([0.25, 1, 12.0, None]) == ["0.25", "1\u2008\u2007\u2007", "12\u2008\u2007\u2007", "–"]
+    assert shown([1e-4, 4.214e-13]) == ["1.000 × 10<sup>−4\u2007</sup>", "4.214 × 10<sup>−13</sup>"]
+    assert shown([0.5, 1.25e-7, 0.0, "none"]) == ["5.00 × 10<sup>−1</sup>", "1.25 × 10<sup>−7</sup>", "0", "none"]
+    assert shown([3, 20480]) == ["3", "20\u202f480"]
+
+
+@given(st.lists(st.floats(-1e300, 1e300) | st.integers(-(10**12), 10**12), min_size=1, max_size=6))
+def test_a_column_keeps_every_number_exactly(values: list[float]) -> None:
+    found = [re.search(r'value="(.*?)"', cell) for cell in column(values)]
+    assert [float(match[1]) for match in found if match] == values
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (r"$\lambda_t = \partial f / \partial h_t$", "λ_t = ∂f/∂h_t"),
+        (r"$\dot h_t$ and $\bar x$, \$5", "h\u0307_t and x\u0304, $5"),
+        (r"$\|K_\infty^L\| \le C L^{-1/2}$", "‖K_∞^L‖ ≤ CL^(−1/2)"),
+        (r"$\lim_{n \to \infty} \frac{a + b}{\sqrt{n}}$", "lim_(n → ∞) (a+b)/(√n)"),
+        (r"$\phi'$, $\int_0^T f\,dt$, $\sqrt{2t}$", "ϕ′, ∫_0^T fdt, √2t"),
+    ],
+)
+def test_formulas_become_plain_text_for_a_terminal(text: str, shown: str) -> None:
+    assert plain(text) == shown
+
+
+@given(st.text(st.characters(exclude_characters="$\\", exclude_categories=["Cs"])))
+def test_plain_text_without_formulas_is_kept(text: str) -> None:
+    assert plain(text) == text
+
+
+def test_a_long_formula_may_break_after_its_relations_and_a_short_one_may_not() -> None:
+    long = render(r"$e^{-\Lambda t} \le \|h_t(x) - h_t(x')\| / \|h_0(x) - h_0(x')\| \le e^{\Lambda t}$")
+    assert long.count("<wbr>") == 2
+    assert "<wbr>" not in render(r"$16 \le L \le 1024$")
+
+
+def test_the_bar_of_a_root_is_kept_clear_of_what_is_below_it() -> None:
+    for formula in (r"$\sqrt n$", r"$\sqrt{n}$", r"$\sqrt{2 t}$"):
+        assert "<msqrt><mrow>" in render(formula)  # the style sheet pads that row
+
+
+def test_the_summary_shows_the_first_sentence_and_what_was_measured() -> None:
+    assert gist("As $a. b$ (1), e.g. so. Then more (measured: $x$).") == "As $a. b$ (1), e.g. so. … (measured: $x$)."
+    assert gist("One sentence (measured: $x$).") == "One sentence (measured: $x$)."
+    assert gist("One (measured: $x$). Two.") == "One (measured: $x$). …"
 
 
 # Figures
+
+
+def test_a_dark_page_changes_every_colour_that_would_be_lost_on_it() -> None:
+    figure, (axes,) = new_figure()
+    axes.plot([1, 2], color="#000000")
+    svg = draw(figure).svg
+    dark = with_dark_colours(svg)
+    head, _, tail = dark.partition(b"@media (prefers-color-scheme: dark)")
+    assert head + tail[tail.index(b"</style>") :] == svg  # by a style sheet alone
+    for colour in (b"#ffffff", b"#000000", b"#e3e3e3"):
+        assert colour in svg
+        assert b'[style*="stroke: %b"] {stroke: ' % colour in dark
+    assert inches(svg) == 5.0
+
+
+def test_bytes_that_are_no_figure_are_refused() -> None:
+    with pytest.raises(ValueError, match="no SVG"):
+        inches(b"<svg>")
 
 
 def test_figures_do_not_depend_on_the_settings_of_the_user(package: Any) -> None:
@@ -542,6 +541,11 @@ def test_roads_that_are_not_finite_never_agree(bad: float) -> None:
 def test_bad_input_raises_and_names_the_argument(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         make()
+
+
+def test_an_agreement_holds_numbers_that_json_knows() -> None:
+    found = Agreement("$K$", ("Gauss", "Euler"), np.float32(0.5), np.float64(1), "bound")  # type: ignore[arg-type]
+    assert json.dumps([found.difference, found.allowed, found.agree]) == "[0.5, 1.0, true]"
 
 
 @pytest.mark.parametrize("bad", [True, np.True_, 1j, [1.0]])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import os
 import platform
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,7 @@ def describe() -> dict[str, Any]:
     """What a reader needs to judge whether other numbers are due to another machine."""
     return {
         "refimpl": refimpl_version(),
+        "source code": source_code(),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("numpy", "scipy", "matplotlib")},
         "platform": platform.platform(),
@@ -52,6 +55,16 @@ def refimpl_version() -> str:
         return importlib.metadata.version("refimpl")
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
+
+
+def source_code() -> str:
+    """First digits of the SHA-256 of all modules of the package and the verification: it tells two checkouts apart."""
+    total = hashlib.sha256()
+    roots = [Path(__file__).parent, Path(importlib.import_module("refimpl").__file__ or "").parent]
+    for root in roots:
+        for path in sorted(root.rglob("*.py")):
+            total.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return total.hexdigest()[:12]
 
 
 def _blas() -> str:

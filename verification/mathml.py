@@ -11,6 +11,12 @@ from latex2mathml.converter import convert
 from markupsafe import Markup, escape
 
 _FORMULA = re.compile(r"(\(?)(?<!\\)\$(.+?)(?<!\\)\$([).,;:]*)", re.DOTALL)
+_DOLLAR = re.compile(r"(?<!\\)\$")
+RELATIONS = frozenset("=≠<>≤≥≪≫≈∼≃≅∝→↦∈∉⊂⊆")
+
+_LONG = 20
+"""Letters and signs of a formula that is too wide for a phone."""
+
 _VARIANTS = {
     "bold": "BOLD", "bold-italic": "BOLD ITALIC", "double-struck": "DOUBLE-STRUCK", "script": "SCRIPT",
 }  # fmt: skip
@@ -30,16 +36,35 @@ def render(text: str) -> Markup:
     >>> print(render("if $n<2$ & so"))
     if <math display="inline"><mrow><mi>n</mi><mo>&lt;</mo><mn>2</mn></mrow></math> &amp; so
     """
+    split(text)
     html, end = Markup(""), 0
     for match in _FORMULA.finditer(text):
-        html += _plain(text[end : match.start()], text) + _unbroken(*match.groups())
+        html += _plain(text[end : match.start()]) + _unbroken(*match.groups())
         end = match.end()
-    return html + _plain(text[end:], text)
+    return html + _plain(text[end:])
 
 
-def _plain(part: str, text: str) -> Markup:
-    if "$" in part.replace(r"\$", ""):
+def split(text: str) -> list[str]:
+    r"""Plain parts and formulas of `text` in turn, a plain part first and last; ``\$`` becomes a dollar.
+
+    Raises
+    ------
+    ValueError
+        An odd dollar sign, or nothing between two of them.
+
+    Examples
+    --------
+    >>> split("if $n<2$, so")
+    ['if ', 'n<2', ', so']
+    """
+    parts = _DOLLAR.split(text)
+    if len(parts) % 2 == 0 or "" in parts[1::2]:
         raise ValueError(f"a dollar sign without its partner (write \\$ for the sign itself): {text!r}")
+    parts[::2] = [part.replace(r"\$", "$") for part in parts[::2]]
+    return parts
+
+
+def _plain(part: str) -> Markup:
     return escape(part.replace(r"\$", "$"))
 
 
@@ -65,6 +90,18 @@ def formula(latex: str) -> Markup:
     ...
     ValueError: the formula '\\undefinedcommand x' has an unknown command: \undefinedcommand
     """
+    # Browsers do not break lines within a formula: after the relations of a long one they may.
+    return Markup("<wbr>").join(Markup(ElementTree.tostring(line, encoding="unicode")) for line in _lines(tree(latex)))
+
+
+def tree(latex: str) -> ElementTree.Element:
+    """MathML of one formula as a tree, with the corrections that browsers need.
+
+    Raises
+    ------
+    ValueError
+        As `render`.
+    """
     bare = re.sub(r"\\.", "", latex)
     if bare.count("{") != bare.count("}"):
         raise ValueError(f"the formula {latex!r} has unbalanced braces")
@@ -78,7 +115,24 @@ def formula(latex: str) -> Markup:
             raise ValueError(f"the formula {latex!r} has an unknown command: {element.text}")
         _spell_out_variant(element)
         _set_as_tex(element)
-    return Markup(ElementTree.tostring(root, encoding="unicode"))
+    return root
+
+
+def _lines(root: ElementTree.Element) -> list[ElementTree.Element]:
+    row = root[0] if len(root) == 1 else root
+    if sum(1 for element in root.iter() if element.text) <= _LONG or row.tag != "mrow":
+        return [root]
+    lines = [[]]
+    for child in row:
+        lines[-1].append(child)
+        if child.tag == "mo" and child.text in RELATIONS and child is not row[-1]:
+            lines.append([])
+    found = []
+    for line in lines:
+        math = ElementTree.Element("math", root.attrib)
+        ElementTree.SubElement(math, "mrow").extend(line)
+        found.append(math)
+    return found
 
 
 def _spell_out_variant(element: ElementTree.Element) -> None:
@@ -97,6 +151,10 @@ def _set_as_tex(element: ElementTree.Element) -> None:
         element.tag, element.text = "mo", "\u223c"  # \sim comes as the ASCII tilde
     elif element.tag == "mo" and element.text == "/":
         element.attrib.update(lspace="0", rspace="0")
+    elif element.tag == "msqrt" and [child.tag for child in element] != ["mrow"]:
+        radicand = ElementTree.Element("mrow")  # the style sheet keeps it clear of the bar
+        radicand.extend(list(element))
+        element[:] = [radicand]
 
 
 def _letter(character: str, style: str) -> str:

@@ -44,6 +44,8 @@ class Agreement:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "roads", tuple(self.roads))
+        for name in ("difference", "allowed"):
+            object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's own numbers have no place in JSON
         require_text("quantity", self.quantity)
         require_text(f"{self.quantity}: because", self.because)
         if len(set(self.roads)) < 2:

@@ -5,18 +5,27 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm  # type: ignore[import-untyped,unused-ignore]
 
-from verification import environment, style
+from verification import environment, interrupt, style
 from verification.catalogue import PAPER, Statement, load
 from verification.config import Config
-from verification.report import Outcome, document, draw, page, save
-from verification.statement import Result, Verdict
+from verification.drawing import draw
+from verification.page import page
+from verification.plain import plain
+from verification.report import Outcome, document, save, serialise
+from verification.statement import Result, Value, Verdict
+from verification.store import Conditions, Earlier
+from verification.store import load as load_earlier
+
+
+class UnwritableError(OSError):
+    """The report cannot be written where it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +39,12 @@ class Run:
     def exit_code(self) -> int:
         """130 after an interruption, 1 if a statement raised or its roads disagree, else 0."""
         if self.interrupted:
-            return 130
+            return interrupt.STATUS
         return 0 if all(outcome.consistent for outcome in self.outcomes) else 1
 
 
 def examine(statement: Statement, config: Config) -> Outcome:
-    """Run one statement, draw its figure, and make sure that the report can show it.
+    """Run one statement, draw its figure, and make sure that the report can hold and show it.
 
     Raises
     ------
@@ -48,66 +57,101 @@ def examine(statement: Statement, config: Config) -> Outcome:
         raise TypeError(f"run must return a Result, got {type(result).__qualname__}")
     drawing = draw(result.figure)
     outcome = Outcome(statement.id, statement.title, statement.claim, result, drawing)
-    report = document([outcome], seed=config.seed, full=config.full, environment={}, version="")
-    page(report, {outcome.id: drawing})
+    conditions = Conditions("", config.seed, config.full)
+    report = document([outcome], Earlier(), conditions, {"seconds": {}})
+    serialise(report)
+    page(report, {outcome.id: drawing.svg})
     return outcome
 
 
 def verify(
-    ids: Sequence[str], *, seed: int = 0, full: bool = False, out: Path, package: str = "verification.statements"
-) -> Run:
+    ids: Sequence[str], *, seed: int = 0, full: bool = False, out: Path, fresh: bool = False,
+    package: str = "verification.statements",
+) -> Run:  # fmt: skip
     """Run the statements `ids` and keep the report under `out` up to date after each of them.
+
+    Results of other statements that are there already stay, and so do those of `ids` until their turn has come; with
+    `fresh` nothing stays.
 
     Raises
     ------
+    OtherReportError
+        The report under `out` was made under other conditions; nothing was touched.
+    UnwritableError
+        `out` cannot be written; no statement has been run.
     OSError
-        `out` cannot be written; known before the first statement runs.
+        The report cannot be written any more; what is on disk holds what finished before.
     """
     facts = {**environment.describe(), "seconds": dict[str, float]()}
+    conditions = Conditions(facts["refimpl"], seed, full)
+    try:
+        earlier = Earlier() if fresh else load_earlier(out, conditions)
+    except OSError as error:
+        raise UnwritableError(str(error)) from error
+    for id in earlier.lost:
+        _say(f"{id:<10} not kept from an earlier run: its figure is missing")
     outcomes = {id: Outcome(id, PAPER[id], "", reason="Its turn did not come.") for id in ids}
 
     def update() -> None:
-        shown = tuple(outcomes.values())
-        save(out, shown, document(shown, seed=seed, full=full, environment=facts, version=facts["refimpl"]))
+        # An earlier result stays until there is a new one.
+        shown = [outcome for id, outcome in outcomes.items() if id in facts["seconds"] or id not in earlier.entries]
+        kept = earlier.without({outcome.id for outcome in shown})
+        save(out, shown, kept, document(shown, kept, conditions, facts))
 
-    update()
-    try:
-        statements = _load_all(outcomes, package)
-        for id in _bar(ids, "statements", leave=True):
-            begin = time.perf_counter()
-            if id in statements:
-                outcomes[id] = _attempt(statements[id], Config(id, seed, full, bar=_bar))
-            facts["seconds"][id] = round(time.perf_counter() - begin, 3)
-            update()
-            tqdm.write(_line(outcomes[id], facts["seconds"][id]), file=sys.stderr)
-    except KeyboardInterrupt:
-        for id in outcomes.keys() - facts["seconds"].keys():
-            outcomes[id] = replace(outcomes[id], result=None, drawing=None, reason="The run was interrupted.")
-        update()
-        return Run(tuple(outcomes.values()), interrupted=True)
+    with interrupt.watched() as pressed:
+        try:
+            try:
+                update()
+            except OSError as error:
+                raise UnwritableError(str(error)) from error
+            statements = _load_all(outcomes, package, pressed)
+            for id in _bar(ids, "statements", leave=True):
+                begin = time.perf_counter()
+                if id in statements:
+                    outcomes[id] = _attempt(statements[id], Config(id, seed, full, bar=_bar), pressed)
+                facts["seconds"][id] = round(time.perf_counter() - begin, 3)
+                update()
+                _say(_line(outcomes[id], facts["seconds"][id]))
+        except KeyboardInterrupt:
+            with interrupt.shielded():
+                for id in outcomes.keys() - facts["seconds"].keys():
+                    outcomes[id] = replace(outcomes[id], result=None, drawing=None, reason="The run was interrupted.")
+                update()
+            return Run(tuple(outcomes.values()), interrupted=True)
     return Run(tuple(outcomes.values()), interrupted=False)
 
 
-def _load_all(outcomes: dict[str, Outcome], package: str) -> dict[str, Statement]:
+def _load_all(outcomes: dict[str, Outcome], package: str, pressed: Callable[[], bool]) -> dict[str, Statement]:
     statements = {}
     for id, outcome in outcomes.items():
         try:
             statements[id] = load(id, package)
             outcomes[id] = replace(outcome, title=statements[id].title, claim=statements[id].claim)
         except (Exception, SystemExit) as error:
+            _raise_if(pressed)
             outcomes[id] = replace(outcome, reason=_reason(error), broken=True)
     return statements
 
 
-def _attempt(statement: Statement, config: Config) -> Outcome:
+def _attempt(statement: Statement, config: Config, pressed: Callable[[], bool]) -> Outcome:
     try:
         return examine(statement, config)
     except (Exception, SystemExit) as error:
+        _raise_if(pressed)
         return Outcome(statement.id, statement.title, statement.claim, reason=_reason(error), broken=True)
 
 
+def _raise_if(pressed: Callable[[], bool]) -> None:
+    if pressed():
+        raise KeyboardInterrupt
+
+
+def _say(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)
+
+
 def _reason(error: BaseException) -> str:
-    tqdm.write("".join(traceback.format_exception(error)).rstrip(), file=sys.stderr)
+    _say("".join(traceback.format_exception(error)).rstrip())
     frame = traceback.extract_tb(error.__traceback__)[-1]
     reason = f"It raised {type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno})"
     return " ".join(reason.split())
@@ -123,7 +167,13 @@ def _line(outcome: Outcome, seconds: float) -> str:
     if outcome.result is None:
         return f"{outcome.id:<10} {Verdict.NOT_RUN:<17} {outcome.reason}"
     claim = outcome.result.decisive
-    measured, predicted = (f"{v:.6g}" if isinstance(v, float) else v for v in (claim.measured, claim.predicted))
+    measured, predicted = (_short(value) for value in (claim.measured, claim.predicted))
     apart = "" if outcome.result.roads_agree else "; the independent roads disagree"
     numbers = f"measured {measured}, predicted {predicted}"
     return f"{outcome.id:<10} {outcome.result.verdict:<17} {numbers} ({seconds:.1f} s){apart}"
+
+
+def _short(value: Value) -> str:
+    if isinstance(value, str):
+        return plain(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

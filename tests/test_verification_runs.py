@@ -1,0 +1,290 @@
+"""Runs that meet an earlier one, Ctrl-C, or a full disk."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.made_up import fake, files, read, verdicts, write_package
+from verification import environment, report
+from verification.__main__ import main
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Makes a package of statement modules from their sources, by id."""
+    monkeypatch.syspath_prepend(tmp_path)
+    return functools.partial(write_package, tmp_path)
+
+
+def run(name: str, out: Path, *arguments: str) -> int:
+    return main([*arguments, "--out", str(out)], package=name)
+
+
+def statements(out: Path) -> dict[str, Any]:
+    return {statement["id"]: statement for statement in read(out)["statements"]}
+
+
+# Earlier runs
+
+
+def test_statements_that_are_not_named_keep_their_results(package: Any, tmp_path: Path) -> None:
+    name, out = package(prop1=fake("prop1"), prop2=fake("prop2"), thm1=fake("thm1")), tmp_path / "out"
+    assert run(name, out) == 0
+    whole = read(out)
+    pictures = {path: (out / path).read_bytes() for path in files(out) if path.startswith("figures/")}
+    assert run(name, out, "prop2") == 0
+    assert read(out)["statements"] == whole["statements"]
+    assert pictures == {path: (out / path).read_bytes() for path in files(out) if path.startswith("figures/")}
+    assert [set(known["seconds"]) for known in read(out)["earlier"]] == [{"prop1", "thm1"}]
+    assert set(read(out)["environment"]["seconds"]) == {"prop2"}
+    page = (out / "report.html").read_text("utf-8")
+    assert page.count("Kept from an earlier run") == 2
+    assert page.count("<img ") == 3
+    assert run(name, out) == 0
+    assert read(out)["earlier"] == []
+
+
+def test_statements_of_one_report_come_in_the_order_of_the_paper(package: Any, tmp_path: Path) -> None:
+    name, out = package(prop1=fake("prop1"), thm1=fake("thm1"), open=fake("open")), tmp_path / "out"
+    for id in ("open", "prop1", "thm1"):
+        run(name, out, id)
+    assert list(statements(out)) == ["prop1", "thm1", "open"]
+    assert len(read(out)["earlier"]) == 2
+
+
+def test_the_page_says_what_was_different_in_an_earlier_run(
+    package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, out = package(prop1=fake("prop1"), thm1=fake("thm1")), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(environment, "source_code", lambda: "other-code")
+        run(name, out, "prop1")
+    run(name, out, "thm1")
+    page = (out / "report.html").read_text("utf-8")
+    now = environment.source_code()
+    assert f"which differed from the last one: source code other-code (last: {now})." in page
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            ["--seed", "1"],
+            "holds results of refimpl .*, seed 0, quick size; this run is refimpl .*, seed 1, quick size",
+        ),
+        (["--full"], "this run is refimpl .*, seed 0, full size"),
+    ],
+)
+def test_results_of_another_seed_or_size_are_never_mixed_and_never_lost(
+    change: list[str], told: str, package: Any, tmp_path: Path, capsys: Any
+) -> None:
+    name, out = package(prop1=fake("prop1"), thm1=fake("thm1")), tmp_path / "out"
+    run(name, out)
+    before = {path: (out / path).read_bytes() for path in files(out)}
+    capsys.readouterr()
+    assert run(name, out, "thm1", *change) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(told, error)
+    assert "choose another --out, or --fresh" in error
+    assert before == {path: (out / path).read_bytes() for path in files(out)}
+    assert run(name, out, "thm1", *change, "--fresh") == 0
+    assert list(statements(out)) == ["thm1"]
+    assert files(out) == {"report.json", "report.html", "figures/thm1.svg", "figures/thm1.png"}
+
+
+def test_results_of_another_version_are_not_mixed(
+    package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    name, out = package(prop1=fake("prop1"), thm1=fake("thm1")), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(environment, "refimpl_version", lambda: "0.0.1")
+        run(name, out, "prop1")
+    assert run(name, out, "thm1") == 2
+    assert "refimpl 0.0.1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[]", b"\xff", b'{"version": "0"}', b"null"],
+    ids=["cut", "list", "bytes", "incomplete", "null"],
+)
+def test_a_file_that_is_no_report_is_not_overwritten(content: bytes, package: Any, tmp_path: Path, capsys: Any) -> None:
+    name, out = package(prop1=fake("prop1")), tmp_path / "out"
+    out.mkdir()
+    (out / "report.json").write_bytes(content)
+    assert run(name, out) == 2
+    assert "cannot be read as a report" in capsys.readouterr().err
+    assert (out / "report.json").read_bytes() == content
+    assert run(name, out, "--fresh") == 0
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"), [("claims", "statement 'prop1' is incomplete"), ("format", "a report of another format")]
+)
+def test_a_report_of_another_format_or_with_missing_parts_is_not_mixed(
+    broken: str, told: str, package: Any, tmp_path: Path, capsys: Any
+) -> None:
+    name, out = package(prop1=fake("prop1"), thm1=fake("thm1")), tmp_path / "out"
+    run(name, out)
+    found = read(out)
+    del (found if broken == "format" else found["statements"][0])[broken]
+    (out / "report.json").write_text(json.dumps(found))
+    assert run(name, out, "thm1") == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_result_without_its_figure_is_not_kept_and_that_is_said(package: Any, tmp_path: Path, capsys: Any) -> None:
+    name, out = package(prop1=fake("prop1"), thm1=fake("thm1")), tmp_path / "out"
+    run(name, out)
+    (out / "figures" / "prop1.svg").unlink()
+    assert run(name, out, "thm1") == 0
+    assert "prop1      not kept from an earlier run: its figure is missing" in capsys.readouterr().err
+    assert list(statements(out)) == ["thm1"]
+
+
+def test_foreign_files_stay(package: Any, tmp_path: Path) -> None:
+    name, out = package(prop1=fake("prop1")), tmp_path / "out"
+    (out / "figures").mkdir(parents=True)
+    (out / "figures" / "mine.svg").touch()
+    assert run(name, out) == 0
+    assert "figures/mine.svg" in files(out)
+
+
+def test_a_statement_that_raises_replaces_its_earlier_result(
+    package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fragile = fake("thm1", before="import os; 1 / int(os.environ['DIVISOR'])")
+    name, out = package(prop1=fake("prop1"), thm1=fragile), tmp_path / "out"
+    monkeypatch.setenv("DIVISOR", "1")
+    assert run(name, out) == 0
+    monkeypatch.setenv("DIVISOR", "0")
+    assert run(name, out, "thm1") == 1
+    assert verdicts(out) == {"prop1": "holds", "thm1": "not-run"}
+    assert "figures/thm1.svg" not in files(out)
+    assert run(name, out, "prop1") == 0  # that it raised is part of the report until it is run again
+    assert verdicts(out) == {"prop1": "holds", "thm1": "not-run"}
+
+
+# Ctrl-C
+
+# A job in the background inherits SIGINT ignored; a person's terminal does not.
+AS_FROM_A_TERMINAL = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+
+
+def start(program: str, tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", AS_FROM_A_TERMINAL + program, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])},
+    )
+
+
+INTERRUPT = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
+
+
+@pytest.mark.parametrize(
+    "interrupt",
+    [
+        INTERRUPT,
+        f"try:\n        {INTERRUPT}\n    except BaseException:\n        raise ValueError('from compiled code')",
+    ],
+    ids=["as it is", "turned into another error"],
+)
+def test_an_interruption_leaves_a_report_of_what_finished_and_a_second_run_works(
+    interrupt: str, package: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    name = package(prop1=fake("prop1"), prop2=fake("prop2", before=interrupt), thm1=fake("thm1"))
+    program = f"from verification.__main__ import main; sys.exit(main(package={name!r}))"
+    process = start(program, tmp_path, "--out", str(out))
+    _, error = process.communicate(timeout=50)
+    assert process.returncode == 130, error
+    assert error.splitlines()[-1] == f"interrupted; {out / 'report.html'} holds what finished"
+    assert "Traceback" not in error
+    assert verdicts(out) == {"prop1": "holds", "prop2": "not-run", "thm1": "not-run"}
+    assert {statement["reason"] for statement in read(out)["statements"]} == {"", "The run was interrupted."}
+    assert {statement["title"] for statement in read(out)["statements"]} == {"A made-up statement for $n \\to \\infty$"}
+    assert files(out) == {"report.json", "report.html", "figures/prop1.svg", "figures/prop1.png"}
+    assert run(name, out, "prop1", "thm1") == 0
+    assert verdicts(out) == {"prop1": "holds", "thm1": "holds"}
+
+
+def test_an_interruption_keeps_the_earlier_results_of_what_did_not_finish(package: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    interrupt = f"import os\n    if 'INTERRUPT' in os.environ: {INTERRUPT}"
+    name = package(prop1=fake("prop1"), thm1=fake("thm1", before=interrupt), open=fake("open"))
+    assert run(name, out) == 0
+    before = read(out)["statements"]
+    program = f"import os; os.environ['INTERRUPT'] = ''; from verification.__main__ import main; main(package={name!r})"
+    process = start(program, tmp_path, "--out", str(out))
+    process.communicate(timeout=50)
+    assert read(out)["statements"] == before
+    assert set(read(out)["environment"]["seconds"]) == {"prop1"}
+
+
+# Python itself starts in some 20 ms of CPU time, and what comes in them is not ours to answer.
+RUN = "import os, runpy; os.write(1, b'!'); runpy.run_module('verification', run_name='__main__', alter_sys=True)"
+
+
+@pytest.mark.parametrize("delay", [0.02, 0.1, 0.2, 0.4, 0.8, 1.6])
+def test_ctrl_c_ends_the_real_command_with_one_line_at_any_time(delay: float, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start(RUN, tmp_path, "prop2", "--out", str(out))
+    assert process.stdout is not None
+    assert process.stdout.read(1) == "!"
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=50)
+    assert process.returncode == 130, error
+    assert re.fullmatch(r"interrupted(; \S+ holds what finished)?\n", error)
+    if out.exists():
+        assert verdicts(out) == {"prop2": "not-run"}
+        assert (out / "report.html").stat().st_size > 0
+
+
+# Disks
+
+
+def test_a_disk_that_fills_up_ends_the_run_in_one_line_and_keeps_what_was_written(
+    package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    name, out = package(prop1=fake("prop1"), thm1=fake("thm1")), tmp_path / "out"
+    write = report.replace_file
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name.startswith("thm1"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write(path, content)
+
+    monkeypatch.setattr(report, "replace_file", full)
+    assert run(name, out) == 1
+    error = capsys.readouterr().err.splitlines()
+    assert error[-1].startswith("python -m verification: the report could no longer be written")
+    assert "No space left" in error[-1]
+    assert verdicts(out) == {"prop1": "holds", "thm1": "not-run"}
+
+
+def test_numbers_that_json_does_not_know_do_not_stop_the_run(package: Any, tmp_path: Path) -> None:
+    broken = fake("prop1").replace('"second": value + 0.0', '"second": np.float32("nan")')
+    assert '"second": np.float32' in broken
+    name = package(prop1="import numpy as np\n" + broken, open=fake("open"))
+    assert run(name, tmp_path / "out") == 1
+    assert verdicts(tmp_path / "out") == {"prop1": "undecided", "open": "holds"}

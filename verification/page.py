@@ -1,0 +1,102 @@
+"""report.html, made from what report.json holds: one file, which loads nothing and runs nothing."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from verification import mathml
+from verification.catalogue import PAPER
+from verification.drawing import inches, with_dark_colours
+from verification.numerals import column, number
+from verification.statement import Verdict
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+_SENTENCE = re.compile(r"((?:\\\$|\$[^$]*\$|[^$])+?(?<!i\.e)(?<!e\.g)\.)\s")  # its full stop is not in a formula
+_MEASURED = re.compile(r"\(measured: .*\)", re.DOTALL)
+
+
+def page(report: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
+    """HTML of `report` with its `figures`, SVG by id.
+
+    Raises
+    ------
+    ValueError
+        A formula that cannot be read, or a figure that matplotlib did not write.
+    """
+    verdicts = [statement["verdict"] for statement in report["statements"]]
+    return _templates().get_template("report.html").render(
+        report=report,
+        pictures={id: _picture(svg) for id, svg in figures.items()},
+        counts={str(verdict): verdicts.count(verdict) for verdict in Verdict if verdict in verdicts},
+        runs=_runs(report),
+        css=Markup((TEMPLATES / "report.css").read_text("utf-8")),
+    )  # fmt: skip
+
+
+def gist(text: str) -> str:
+    """First sentence of a claim, and what was measured: enough for the summary.
+
+    Examples
+    --------
+    >>> gist("It holds for $a. b$. There is more to say (measured: $a$).")
+    'It holds for $a. b$. … (measured: $a$).'
+    >>> gist("It holds (measured: $a$).")
+    'It holds (measured: $a$).'
+    """
+    sentence, measured = _SENTENCE.match(text), _MEASURED.search(text)
+    if sentence is None:
+        return text
+    told = measured is None or measured.start() < sentence.end()
+    return f"{sentence[1]} …" if told else f"{sentence[1]} … {measured[0]}."
+
+
+def _picture(svg: bytes) -> dict[str, Any]:
+    width = inches(svg)
+    # 10-point letters stay above 9 pixels; a wider figure scrolls in its box.
+    source = f"data:image/svg+xml;base64,{base64.b64encode(with_dark_colours(svg)).decode()}"
+    return {"source": source, "least_width": round(65 * width), "width": round(112 * width)}
+
+
+def _runs(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """By id: when it was run, for how long, and what was different from the last run (empty for the last run)."""
+    last = report["environment"]
+    found = {}
+    for known in (*report["earlier"], last):
+        other = {
+            name: value for name, value in known.items()
+            if name not in ("seconds", "started") and value != last.get(name)
+        }  # fmt: skip
+        for id, seconds in known["seconds"].items():
+            found[id] = {
+                "started": datetime.fromisoformat(known["started"]), "seconds": seconds, "earlier": known is not last,
+                "other": other, "last": {name: last.get(name) for name in other},
+            }  # fmt: skip
+    return found
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(math=mathml.render, number=number, gist=gist, columns=_columns)
+    environment.globals.update(places=PAPER)
+    return environment
+
+
+def _columns(table: Mapping[str, Any]) -> list[tuple[Markup, ...]]:
+    """Rows of `table`, each column in one notation."""
+    if not table["rows"]:
+        return []
+    return list(zip(*(column(values) for values in zip(*table["rows"], strict=True)), strict=True))
