@@ -122,7 +122,7 @@ def _lines(root: ElementTree.Element) -> list[ElementTree.Element]:
     row = root[0] if len(root) == 1 else root
     if sum(1 for element in root.iter() if element.text) <= _LONG or row.tag != "mrow":
         return [root]
-    lines = [[]]
+    lines: list[list[ElementTree.Element]] = [[]]
     for child in row:
         lines[-1].append(child)
         if child.tag == "mo" and child.text in RELATIONS and child is not row[-1]:

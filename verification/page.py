@@ -56,8 +56,9 @@ def gist(text: str) -> str:
     sentence, measured = _SENTENCE.match(text), _MEASURED.search(text)
     if sentence is None:
         return text
-    told = measured is None or measured.start() < sentence.end()
-    return f"{sentence[1]} …" if told else f"{sentence[1]} … {measured[0]}."
+    if measured is None or measured.start() < sentence.end():
+        return f"{sentence[1]} …"
+    return f"{sentence[1]} … {measured[0]}."
 
 
 def _picture(svg: bytes) -> dict[str, Any]:
