@@ -39,7 +39,7 @@ LONG = r"The bound is $\\|f(x_1, \\dots, x_n)\\|^2 \\le C_1(\\phi, \\sigma_w) e^
 VERDICTS = {
     "prop1": {}, "prop2": {"verdict": "Verdict.HOLDS_WITH_SCOPE"}, "relu": {"verdict": "Verdict.FAILS"},
     "thm1": {"verdict": "Verdict.UNDECIDED"}, "prop3": {"verdict": "Verdict.NOT_RUN"}, "thm2": {"apart": 0.1},
-    "spectra": {"before": "raise ValueError('no ' + 'x' * 400)"}, "open": {},
+    "spectra": {"before": "raise ValueError('no ' + 'x' * 400)"}, "quadratic": {}, "open": {},
 }  # fmt: skip
 
 
@@ -241,4 +241,4 @@ def test_on_paper_there_is_no_navigation_and_nothing_scrolls(browser: Any, repor
 def test_the_counts_at_the_top_are_those_of_the_statements(browser: Any, made_up: Path) -> None:
     show(browser, made_up)
     shown = [item.text for item in browser.find_elements(By.CSS_SELECTOR, ".counts li")]
-    assert shown == ["✓ 2 hold", "◐ 2 hold with a scope", "✗ 1 fails as stated", "? 2 undecided", "– 1 not run"]
+    assert shown == ["✓ 3 hold", "◐ 2 hold with a scope", "✗ 1 fails as stated", "? 2 undecided", "– 1 not run"]
