@@ -1,0 +1,400 @@
+"""Equation (8): the residual of the predictions shrinks by I − ηH at every step of gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from refimpl import Gauss, NeuralODE, Params, SolveIVP, train
+from refimpl.training import History, linearize
+from verification import Agreement, Claim, Config, Result, Table, Verdict, compare
+from verification.statement import Value
+from verification.statements._by_hand import limit_kernel
+from verification.statements._data import DIM, Array
+from verification.statements._lazy import QUANTITIES, SOLVER, Study, deviations, narrowed, network, study
+from verification.statements._one_step import HALVINGS, Defect, defect
+from verification.statements._paths import LEVEL, rms, slopes, student
+from verification.statements._tasks import Task, tasks
+from verification.style import BLUE, GREY, VERMILLION, guide, loglog, new_figure, series
+
+ID = "eq8"
+TITLE = r"The predictions follow linear dynamics with the NTK"
+CLAIM = r"$u^{k+1} - y \approx (I - \eta H^k)(u^k - y)$, with $H^k$ the NTK Gram matrix at $\theta^k$."
+
+COUNT, TESTED = 8, 4
+"""Training and test inputs from each source."""
+
+TRAINED = 1e-6
+"""Part of the initial loss at which training counts as complete."""
+
+SLOW = "It falls, but its interval misses the predicted rate: too few or too narrow networks, or another rate."
+
+
+@dataclass(frozen=True)
+class Whole:
+    """One network trained to the end, and the residuals ‖u^k − y‖ of the linear dynamics beside its own."""
+
+    source: str
+    width: int
+    run: History
+    apart: Array
+    linear: dict[str, Array]
+
+
+def run(config: Config) -> Result:
+    given = tasks(config, COUNT, TESTED)
+    plan = {"softplus": 10, "tanh": 10} if config.full else {"softplus": 8}
+    widths = (64, 128, 256, 512) if config.full else (32, 64, 128, 256)
+    steps = 32 if config.full else 8
+    studies = [
+        study(config, activation, source, task, widths, paths, steps)
+        for activation, paths in plan.items()
+        for source, task in given.items()
+    ]
+    defects = _defects(config, given, widths[-1] if config.full else 64)
+    whole = _whole(config, given, 256 if config.full else 64, 8000 if config.full else 400)
+    return Result(
+        claims=[
+            _order(defects), _coefficient(defects),
+            _rate("curvature", studies, "one step", -1, _CURVATURE), _rate("drift", studies, "drift", -1, _DRIFT),
+            _rate("frozen", studies, "frozen", -1, _FROZEN), _rate("frozen-test", studies, "frozen, test", -1, _TEST),
+            _rate("limit", studies, "limit", -0.5, _LIMIT), _rate("limit-test", studies, "limit, test", -0.5, _TEST),
+            _returns(whole),
+        ],
+        agreements=[_roads(defects), *_dynamics(config, given["sphere"], studies), _limits(given)],
+        experiment=(
+            rf"Gradient descent (5) on {COUNT} images of digits (3 against 8) and on {COUNT} random points of "
+            rf"$S^{{63}}$ with labels $\pm 1$, {TESTED} more of each as test inputs, $T = 1$, "
+            r"$\eta = 1 / \lambda_{\max}(K_\infty)$. First one step with $\eta$ and its halves: "
+            r"by Taylor's theorem the defect of (8) is $\frac{1}{2} \eta^2 D^2 f[\nabla L, \nabla L] + O(\eta^3)$. "
+            r"Then whole runs against the linear dynamics "
+            r"with the initial kernel $K_{\theta^0}$ and with $K_\infty$, along nested networks: each path is one "
+            r"infinite random array, the network of width $n$ its upper left block. In the NTK parameterisation "
+            r"$\|\nabla L\| = O(1)$ and the second derivatives of $f$ form an operator of norm $O(n^{-1/2})$: no "
+            r"direction gives more than $n^{-1/2}$. The gradient is not any direction: "
+            r"$D^2 f(x_i)[\nabla f(x_j), \nabla f(x_k)]$ is odd in the last layer $v$, and so a sum of $n$ terms of "
+            r"size $n^{-3/2}$ with random signs, $O(n^{-1})$. The same tensor moves $H^k$ and parts $u^k$ "
+            r"from the dynamics with $K_{\theta^0}$. With $K_\infty$ the random error $K_{\theta^0} - K_\infty = "
+            r"O(n^{-1/2})$ dominates. "
+            rf"Exponents are means over paths of log-log fits; a verdict allows for their {LEVEL:.1%} interval and "
+            r"asks that the exponent be negative at 95 %."
+        ),
+        size={
+            "n": list(widths), "d": DIM, "N": COUNT, "N test": TESTED, "steps": steps,
+            "steps of the complete run": max(found.run.steps for found in whole),
+            "paths": max(plan.values()), "activations": list(dict.fromkeys(found.activation for found in defects)),
+        },
+        figure=_figure(defects, studies, whole),
+        alt=(
+            "Three panels. Above, log-log: the defect of one gradient step against the step size lies on the dashed "
+            "line that half the second derivative predicts, of slope two. Middle, log-log against width: the "
+            "defect of one step, the drift of the kernel and the distance to the linear dynamics with the initial "
+            "kernel fall parallel to slope minus one, the distance to those with the limiting kernel to slope minus "
+            "one half. Below: the residual of one network over its whole training, on top of both linear dynamics."
+        ),
+        caption=(
+            rf"Above: dashed, $\frac{{1}}{{2}} \eta^2 \|D^2 f[\nabla L, \nabla L]\|$ from adjoint Jacobians. Middle: "
+            rf"{studies[0].activation}, random points, root mean square over {max(plan.values())} paths with 95 % "
+            r"intervals, each over the power of the residual that the table names. "
+            rf"Below: {whole[0].source}, $n = {whole[0].width}$."
+        ),
+        tables=[_defect_table(defects), _width_table(studies), _whole_table(whole)],
+        scope=(
+            r"The sign $\approx$ states no size; checked are the order in $\eta$ and the rates in $n$ for these "
+            r"networks in the NTK parameterisation, with $\eta \le 1 / \lambda_{\max}(K_\infty)$."
+        ),
+    )  # fmt: skip
+
+
+_CURVATURE = (
+    r"One step of size $\eta = 1/\lambda_{\max}$: the defect of (8) over $\frac{1}{2} \eta^2 \|\nabla L\|^2$ falls "
+    r"with width as $n^{-1}$, inside the bound $n^{-1/2}$ (measured: the exponent)."
+)
+_DRIFT = (
+    r"The kernel hardly moves: $\sup_k \|H^k - H^0\| / \|H^0\|$ over $\|u^0 - y\|$ falls as $n^{-1}$, inside the bound "
+    r"$n^{-1/2}$ (measured: the exponent; half way and at the last step)."
+)
+_FROZEN = (
+    r"All steps: $\sup_k \|u^k - u_{\mathrm{lin}}^k\|$ over $\|u^0 - y\|^2$, with the initial kernel $K_{\theta^0}$ in "
+    r"the linear dynamics, falls as $n^{-1}$ (measured: the exponent)."
+)
+_LIMIT = (
+    r"All steps: $\sup_k \|u^k - u_{\mathrm{lin}}^k\|$ over $\|u^0 - y\|$, with the deterministic $K_\infty$, falls as "
+    r"$n^{-1/2}$ (measured: the exponent)."
+)
+_TEST = "The same at inputs that are not trained on (measured: the exponent)."
+
+
+# One step
+
+
+def _defects(config: Config, given: Mapping[str, Task], width: int) -> list[Defect]:
+    found = []
+    for activation in ("softplus", "tanh"):
+        net = NeuralODE(activation)
+        for source, task in given.items():
+            theta = net.init(width, DIM, seed=config.rng("one step", activation))
+            rate = 1 / float(np.linalg.eigvalsh(net.limit().ntk(task.X))[-1])
+            found.append(defect(activation, source, theta, task, rate, Gauss()))
+    return found
+
+
+def _order(defects: Sequence[Defect]) -> Claim:
+    order, change = max((found.order for found in defects), key=lambda pair: abs(pair[0] - 2) / pair[1])
+    return Claim(
+        "step-size",
+        r"One step: $\|u^{k+1} - y - (I - \eta H^k)(u^k - y)\| = O(\eta^2)$ (measured: the exponent at "
+        rf"$\eta \to 0$, from {HALVINGS} halvings of $\eta$; the case furthest from 2 beside its error).",
+        Verdict.HOLDS if abs(order - 2) <= change else Verdict.FAILS,
+        measured=order,
+        predicted=2,
+        uncertainty=change,
+    )
+
+
+def _apart(found: Defect) -> tuple[float, float]:
+    """Relative distance between the two roads to ½ D²f[∇L, ∇L], and what their errors allow."""
+    limit, error = found.limit
+    size = float(np.linalg.norm(found.second))
+    # The weights of the extrapolation sum to at most 7 in absolute value; the outputs err by 1e-12, which η² divides.
+    solver = 7 * found.solver_error / float(found.rates[-1]) ** 2
+    return float(np.linalg.norm(limit - found.second)) / size, (error + found.second_error + solver) / size
+
+
+def _coefficient(defects: Sequence[Defect]) -> Claim:
+    worst = max(defects, key=lambda found: _apart(found)[0] / _apart(found)[1])
+    difference, allowed = _apart(worst)
+    size = float(np.linalg.norm(worst.limit[0]))
+    return Claim(
+        "coefficient",
+        r"One step: $\lim_{\eta \to 0} \eta^{-2} \|u^{k+1} - y - (I - \eta H^k)(u^k - y)\|$ is "
+        rf"$\frac{{1}}{{2}} \|D^2 f[\nabla L, \nabla L]\|$ ({worst.activation}, {worst.source}: furthest apart).",
+        Verdict.HOLDS if difference <= allowed else Verdict.FAILS,
+        measured=size,
+        predicted=float(np.linalg.norm(worst.second)),
+        uncertainty=allowed * size,
+    )
+
+
+def _roads(defects: Sequence[Defect]) -> Agreement:
+    difference, allowed = max((_apart(found) for found in defects), key=lambda pair: pair[0] / pair[1])
+    return Agreement(
+        r"$\frac{1}{2} D^2 f[\nabla L, \nabla L]$",
+        ("defect of outputs, extrapolated in $\\eta$", "differences of adjoint Jacobians along the gradient"),
+        difference,
+        allowed,
+        r"last changes of both extrapolations, and 1e-12 promised by Gauss for the outputs, over $\eta^2$",
+    )
+
+
+# Rates in width
+
+
+def _exponents(studies: Sequence[Study], quantity: str) -> dict[str, Array]:
+    """By activation, one exponent a path: the mean of both sources, which share the network."""
+    return {
+        name: np.mean([slopes(s.found[quantity], s.widths) for s in studies if s.activation == name], axis=0)
+        for name in dict.fromkeys(s.activation for s in studies)
+    }
+
+
+def _rate(id: str, studies: Sequence[Study], quantity: str, predicted: float, text: str) -> Claim:
+    found = [student(paths) for paths in _exponents(studies, quantity).values()]
+    on_rate = all(abs(mean - predicted) <= wider and mean + half < 0 for mean, half, wider in found)
+    falls = all(mean + half < 0 for mean, half, _ in found)
+    mean, half, _ = max(found, key=lambda one: abs(one[0] - predicted) / one[2])
+    rises = any(mean - wider > 0 for mean, _, wider in found)
+    verdict = Verdict.HOLDS if on_rate else Verdict.FAILS if rises else Verdict.UNDECIDED
+    scope = "" if on_rate else SLOW if falls else "The interval of the exponent does not exclude that it is positive."
+    return Claim(id, text, verdict, measured=mean, predicted=predicted, uncertainty=half, scope=scope)
+
+
+# Whole training
+
+
+def _whole(config: Config, given: Mapping[str, Task], width: int, steps: int) -> list[Whole]:
+    found = []
+    net = NeuralODE("softplus")
+    for source in ("sphere", "digits") if config.full else ("sphere",):
+        task = given[source]
+        N, limit = len(task.X), net.limit().ntk(task.everything)
+        theta = net.init(width, DIM, seed=config.rng("whole training"))
+        kernel = net.ntk(theta, task.everything, solver=SOLVER)
+        lr = 1 / float(np.linalg.eigvalsh(limit[:N, :N])[-1])
+        done = TRAINED * net.loss(theta, task.X, task.y, solver=SOLVER)
+        run = train(
+            net, theta, task.X, task.y, task.X_test, lr=lr, steps=steps, solver=SOLVER,
+            callback=lambda at, done=done: at.loss <= done,
+        )  # fmt: skip
+        linear = {}
+        for name, K in (("$K_{\\theta^0}$", kernel), ("$K_\\infty$", limit)):
+            line = linearize(K[:N, :N], task.y, run.predictions[0], lr, np.arange(run.steps + 1), rtol=1e-12)
+            linear[name] = np.sqrt(2 * line.loss)
+        found.append(Whole(source, width, run, deviations(run, kernel, task)[0], linear))
+    return found
+
+
+def _returns(whole: Sequence[Whole]) -> Claim:
+    ratios = [float(found.apart[-1] / found.apart.max()) for found in whole]
+    left = max(float(found.run.loss[-1] / found.run.loss[0]) for found in whole)
+    complete = left <= TRAINED
+    return Claim(
+        "whole-training",
+        rf"The distance does not build up: trained until {left:.1e} of the loss is left, a network is closer to the "
+        rf"linear dynamics with $K_{{\theta^0}}$ than at its furthest (measured: the ratio of both distances).",
+        Verdict.HOLDS if complete and max(ratios) < 0.5 else Verdict.UNDECIDED,
+        measured=max(ratios),
+        predicted="< 0.5",
+        uncertainty=None,
+        scope="" if complete else "The run ended before training was complete.",
+    )
+
+
+# Roads
+
+
+def _dynamics(config: Config, task: Task, studies: Sequence[Study]) -> list[Agreement]:
+    net, steps = NeuralODE("softplus"), studies[0].steps
+    theta = narrowed(network(config, net, 0, int(studies[0].widths[-1])), 64)
+    lr = next(found.lr for found in studies if found.source == "sphere" and found.activation == "softplus")
+    run = train(net, theta, task.X, task.y, task.X_test, lr=lr, steps=steps, solver=SOLVER)
+    # The same descent written out, with gradients by scipy.integrate.
+    exact, by_hand, at = SolveIVP(), [], theta
+    for _ in range(steps):
+        by_hand.append(net.predict(at, task.X, exact))
+        gradient = net.gradient(at, task.X, task.y, exact)
+        at = Params(at.U - lr * gradient.U, at.W - lr * gradient.W, at.v - lr * gradient.v)
+    by_hand.append(net.predict(at, task.X, exact))
+    smallest = min(float(found.found[f"{name}, relative"].min()) for found in studies for name in ("frozen", "limit"))
+    # Closed form against the recursion (8), at training and test inputs.
+    N, K = len(task.X), net.limit().ntk(task.everything)
+    u0, u0_test = run.predictions[0], np.asarray(run.test_predictions)[0]
+    line = linearize(K[:N, :N], task.y, u0, lr, steps, K[N:, :N], u0_test, rtol=1e-12)
+    u, u_test = u0, u0_test
+    for _ in range(steps):
+        u, u_test = u - lr * K[:N, :N] @ (u - task.y), u_test - lr * K[N:, :N] @ (u - task.y)
+    H, residual = net.ntk(theta, task.X, solver=SOLVER), u0 - task.y
+    gradient = net.gradient(theta, task.X, task.y, SOLVER)
+    eps = float(np.finfo(float).eps)
+    return [
+        compare(
+            rf"$u^k$, $k \le {steps}$ (softplus, $n = {theta.width}$)",
+            {"train() with Gauss collocation": run.predictions, "descent written out with SolveIVP": by_hand},
+            allowed=1e-3 * smallest * float(np.linalg.norm(residual) / np.abs(run.predictions).max()),
+            because="a thousandth of the smallest distance to the linear dynamics that enters a rate",
+        ),
+        compare(
+            rf"$u^{{{steps}}}$ of the linear dynamics, training and test inputs",
+            {
+                "closed form in eigenmodes": np.concatenate([line.predictions, np.asarray(line.test_predictions)]),
+                "recursion (8)": np.concatenate([u, u_test]),
+            },
+            allowed=4 * steps * N * eps, because="roundings of N terms in every step, and of the eigenvectors",
+        ),
+        compare(
+            rf"$H (u - y)$ (softplus, $n = {theta.width}$)",
+            {
+                "contraction of the NTK": H @ residual,
+                r"$\langle \nabla_\theta f, \nabla L \rangle$": net.jacobian(theta, task.X, SOLVER).apply(gradient),
+            },
+            allowed=4 * theta.width * eps, because="sums of n rounded terms, forward, backward and in the contraction",
+        ),
+    ]  # fmt: skip
+
+
+def _limits(given: Mapping[str, Task]) -> Agreement:
+    X = given["sphere"].X
+    net, cosines = NeuralODE("softplus"), (X[:1] @ X[:3].T)[0]
+    coarse, fine = (limit_kernel(net, cosines, nodes, points) for nodes, points in ((8, 32), (8, 40)))
+    return compare(
+        r"$K_\infty(x_1, x_j)$ (softplus, random points)",
+        {"Gauss scheme": net.limit().ntk(X[:1], X[:3])[0], "written out by hand": fine},
+        allowed=1e-12 + float(np.abs(fine - coarse).max() / fine.max()),
+        because="1e-12 promised by Gauss, plus the change of the tensor quadrature from 32 to 40 points",
+    )
+
+
+# The report
+
+
+def _figure(defects: Sequence[Defect], studies: Sequence[Study], whole: Sequence[Whole]) -> Figure:
+    figure, (above, middle, below) = new_figure(rows=3)
+    loglog(above, r"step size $\eta$", r"$\|u^1 - y - (I - \eta H^0)(u^0 - y)\|$", title="one step")
+    for index, one in enumerate(defects):
+        series(above, one.rates, one.norm, label=f"{one.activation}, {one.source}", index=index)
+    for one in defects:
+        label = r"predicted $\frac{1}{2} \eta^2 \|D^2 f[\nabla L, \nabla L]\|$" if one is defects[-1] else "_"
+        end = (float(one.rates[-1]), float(one.rates[-1] ** 2 * np.linalg.norm(one.second)))
+        guide(above, one.rates, slope=2, through=end, label=label)
+    first = next(found for found in studies if found.source == "sphere")
+    title = f"growing width, {first.activation}"
+    loglog(middle, "width $n$", "distance from linear dynamics", xticks=first.widths, title=title)
+    labels = {
+        "one step": "one step", "drift": "drift of $H^k$",
+        "frozen": r"training, $K_{\theta^0}$", "limit": r"training, $K_\infty$",
+    }  # fmt: skip
+    for index, (quantity, label) in enumerate(labels.items()):
+        mean, spread = rms(first.found[quantity])
+        series(middle, first.widths, mean, label=label, index=index, spread=spread)
+    for quantity, slope, label in (("frozen", -1.0, "predicted $n^{-1}$"), ("limit", -0.5, "predicted $n^{-1/2}$")):
+        start = (float(first.widths[0]), float(rms(first.found[quantity])[0][0]))
+        guide(middle, first.widths, slope=slope, through=start, label=label)
+    one = whole[0]
+    k = np.arange(one.run.steps + 1)
+    title = f"whole training, $n = {one.width}$"
+    below.set(xlabel="step $k$", ylabel=r"$\|u^k - y\|$", yscale="log", title=title)
+    below.plot(k, np.sqrt(2 * one.run.loss), color=BLUE, linewidth=2.4, label="measured")
+    for (name, residual), style, colour in zip(one.linear.items(), ("--", ":"), (VERMILLION, GREY), strict=True):
+        below.plot(k, residual, color=colour, linestyle=style, label=f"predicted by (8) with {name}")
+    below.legend()
+    return figure
+
+
+def _defect_table(defects: Sequence[Defect]) -> Table:
+    rows = [
+        (
+            f"{found.activation}, {found.source}", _round(found.rates[0]),
+            _round(found.norm[0]), _round(found.norm[-1]), _round(found.order[0]),
+            _round(float(np.linalg.norm(found.limit[0]))), _round(float(np.linalg.norm(found.second))),
+            *map(_round, _apart(found)),
+        )
+        for found in defects
+    ]  # fmt: skip
+    head = [
+        "network, inputs", r"largest $\eta$", "defect", "at the smallest", "exponent", r"$\lim$ defect$/\eta^2$",
+        r"$\frac{1}{2} \|D^2 f[\nabla L, \nabla L]\|$", "apart", "allowed",
+    ]  # fmt: skip
+    return Table(r"One step; the last two columns are relative", head, rows)
+
+
+def _width_table(studies: Sequence[Study]) -> Table:
+    rows: list[Sequence[Value]] = []
+    for found in studies:
+        for quantity, text in QUANTITIES.items():
+            exponent, half, _ = student(slopes(found.found[quantity], found.widths))
+            relative = found.found.get(f"{quantity}, relative")
+            last = None if relative is None else _round(float(rms(relative)[0][-1]))
+            values = [_round(float(value)) for value in rms(found.found[quantity])[0]]
+            name = f"{found.activation}, {found.source}: {text}"
+            rows.append((name, *values, _round(exponent), _round(half), last))
+    widths = [f"$n = {n}$" for n in studies[0].widths.astype(int)]
+    head = ["quantity", *widths, "exponent", "±", rf"over $\|u^0 - y\|$, {widths[-1]}"]
+    return Table("Root mean square over paths; mean exponent of a path with its 95 % interval", head, rows)
+
+
+def _whole_table(whole: Sequence[Whole]) -> Table:
+    rows: list[Sequence[Value]] = []
+    for found in whole:
+        residual, final = np.sqrt(2 * found.run.loss), float(found.run.loss[-1] / found.run.loss[0])
+        furthest = int(found.apart.argmax())
+        numbers = (final, float(found.apart.max() / residual[0]), float(found.apart[-1] / residual[0]))
+        rows.append((f"{found.source}, $n = {found.width}$", found.run.steps, *map(_round, numbers), furthest))
+    head = ["run", "steps", "loss left", r"$\sup_k$ distance", "distance at the end", "furthest at step"]
+    return Table(r"Whole training (softplus); distances to (8) with $K_{\theta^0}$, over $\|u^0 - y\|$", head, rows)
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.4g}")
