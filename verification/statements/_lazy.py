@@ -59,7 +59,7 @@ class Study:
 
 def network(config: Config, net: NeuralODE, path: int, widest: int) -> Params:
     """Path `path`: one infinite array of N(0, 1) entries, cut to the largest width."""
-    return net.init(widest, DIM, seed=config.rng("infinite array", str(net.activation), path))
+    return net.init(widest, DIM, seed=config.rng("infinite array", net.phi.name, path))
 
 
 def narrowed(array: Params, n: int) -> Params:
