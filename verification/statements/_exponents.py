@@ -1,0 +1,100 @@
+"""Exponents in the width n, measured on independent networks, and the verdicts that rest on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from verification import Verdict
+from verification.statements._data import Array
+from verification.statements._statistics import LEVEL
+
+
+@dataclass(frozen=True)
+class Exponent:
+    """A power of n, with the half-widths of its intervals at 95 % and at `LEVEL`."""
+
+    value: float
+    half: float
+    wider: float
+
+    @property
+    def falls(self) -> bool:
+        """Whether the quantity falls with n, at `LEVEL`."""
+        return self.value + self.wider < 0
+
+    def meets(self, predicted: float) -> Verdict:
+        """Verdict on n^predicted for a predicted < 0: undecided if the interval reaches 0, or falls but misses it."""
+        if self.value - self.wider > 0:
+            return Verdict.FAILS
+        inside = abs(self.value - predicted) <= self.wider
+        return Verdict.HOLDS if inside and self.falls else Verdict.UNDECIDED
+
+    def at_most(self, predicted: float) -> Verdict:
+        """Verdict on O(n^predicted)."""
+        if self.value - self.wider > 0:
+            return Verdict.FAILS
+        inside = self.value - self.wider <= predicted
+        return Verdict.HOLDS if inside and self.falls else Verdict.UNDECIDED
+
+    def scope(self, verdict: Verdict) -> str:
+        """Why `verdict` is undecided, if it is."""
+        if verdict is not Verdict.UNDECIDED:
+            return ""
+        what = "misses the predicted exponent" if self.falls else "reaches 0"
+        return f"The {LEVEL:.1%} interval of an exponent, {self.value:.2f} ± {self.wider:.2f}, {what}."
+
+
+def exponent(widths: Array, values: Array) -> Exponent:
+    """Least squares for log value = c_g + exponent · log n, with a constant c_g for each group.
+
+    Parameters
+    ----------
+    widths : array, shape (W,)
+    values : array, shape (groups, W, draws)
+        Positive, from networks that are all independent.
+
+    Notes
+    -----
+    Intervals are Student's, from the scatter of the single networks about the lines.
+    """
+    groups, count, draws = values.shape
+    logs = np.log(values) - np.log(values).mean(axis=(1, 2), keepdims=True)
+    x = (np.log(widths) - np.log(widths).mean())[None, :, None]
+    spread = groups * draws * float(np.sum(x**2))
+    slope = float(np.sum(x * logs)) / spread
+    degrees = groups * count * draws - groups - 1
+    error = np.sqrt(float(np.sum((logs - slope * x) ** 2)) / degrees / spread)
+    half, wider = (float(stats.t.ppf((1 + level) / 2, degrees) * error) for level in (0.95, LEVEL))
+    return Exponent(slope, half, wider)
+
+
+def rms_exponent(widths: Array, square: Array) -> Exponent:
+    """Exponent of the root mean square over draws, from squares (draws, W) of networks that are all independent.
+
+    The errors of the means over draws, carried to log √mean by the delta method; intervals are Student's.
+    """
+    draws = len(square)
+    x = np.log(widths) - np.log(widths).mean()
+    weights = x / (x @ x) / 2
+    mean = square.mean(axis=0)
+    error = float(np.linalg.norm(weights * square.std(axis=0, ddof=1) / mean)) / np.sqrt(draws)
+    half, wider = (float(stats.t.ppf((1 + level) / 2, draws - 1) * error) for level in (0.95, LEVEL))
+    return Exponent(float(weights @ np.log(mean)), half, wider)
+
+
+def spread_exponent(values: Array, widths: Array) -> tuple[Array, Array]:
+    """Exponents of the standard deviation over draws, and their standard errors, from values (draws, W, …).
+
+    With the sample variance s², Var(log s) ≈ (m₄/m₂² − 1)/(4 draws) for its central moments m₂ and m₄.
+    """
+    draws = len(values)
+    centred = values - values.mean(axis=0)
+    second, fourth = np.mean(centred**2, axis=0), np.mean(centred**4, axis=0)
+    x = np.log(widths) - np.log(widths).mean()
+    weights = x / (x @ x)
+    slopes = np.tensordot(weights, np.log(second) / 2, axes=1)
+    errors = np.sqrt(np.tensordot(weights**2, (fourth / second**2 - 1) / (4 * draws), axes=1))
+    return slopes, errors

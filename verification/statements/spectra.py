@@ -1,0 +1,279 @@
+"""Figure (a): the eigenvalues of K_θ approach those of K_∞, and stay away from zero in all of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from refimpl import SolveIVP
+from verification import Agreement, Claim, Config, Result, Verdict, compare
+from verification.statements._by_hand import limit_kernel
+from verification.statements._data import DIM, Array
+from verification.statements._exponents import exponent, rms_exponent, spread_exponent
+from verification.statements._initial_spectra import EPS, Spectra, initial_spectra, noise_floor, weyl_ratio
+from verification.statements._spectra_report import figure, tables
+from verification.statements._statistics import LEVEL, at_infinite_width, interval
+from verification.statements._wide_training import COUNT, SOLVER, Problem, Run, Study, trained
+
+ID = "spectra"
+TITLE = "The spectrum of the NTK approaches that of the limiting kernel and stays away from zero"
+CLAIM = (
+    r"The slides show the eigenvalues of the NTK for several widths and print no formula. What the figure is meant to "
+    r"support, in our words: every eigenvalue of $K_\theta$ approaches that of $K_\infty$ as $n \to \infty$, and "
+    r"$\lambda_{\min}(K_\theta)$ stays away from zero at initialization and in training."
+)
+
+MARGIN = 10.0
+"""An eigenvalue counts as positive above this many noise floors."""
+
+HALF = 0.5
+"""The share of λ_0 = λ_min(K_∞) below which proofs of global convergence must not let λ_min(K_θ) fall."""
+
+
+def run(config: Config) -> Result:
+    studies = trained(config)
+    spectra = [found for study in studies for found in initial_spectra(config, study.net, study.problems)]
+    first = studies[0]
+    return Result(
+        claims=[
+            _fluctuation(spectra), _limit(spectra), _weyl(spectra, studies), _positive(spectra),
+            _training(studies), _drift(studies),
+        ],
+        agreements=[
+            *(_limit_roads(study) for study in studies), *(_roads(study) for study in studies),
+            *(_solvers(study) for study in studies),
+        ],
+        experiment=(
+            rf"$K_\theta$ of {len(spectra[0].kernel)} independent networks at each width $n$, $T = 1$, at {COUNT} "
+            rf"images of digits (3 and 8) and, apart from them, {COUNT} random points of the sphere $S^{{63}}$, "
+            r"against $K_\infty$. Then networks in training by gradient descent (5) with "
+            rf"$\eta = 3/(4 \lambda_{{\max}}(K_\infty))$ and targets $\pm 1$, whose $K_\theta$ "
+            rf"is looked at every {first.every} of {first.steps} steps. Means over networks "
+            r"are extrapolated to $n = \infty$ with a bias $C/n$."
+        ),
+        size={
+            "n": spectra[0].widths.astype(int), "n trained": first.widths.astype(int), "d": DIM, "N": COUNT,
+            "networks": len(spectra[0].kernel), "networks trained": first.draws,
+            "activations": [study.activation for study in studies],
+        },
+        figure=figure(spectra, first),
+        alt=(
+            "Six panels. Sorted eigenvalues of the NTK for several widths and of the limiting kernel, for digits and "
+            "for random points: those of wide networks lie on those of the limit, over three decades for digits. Their "
+            "relative spread over networks against width falls along the dashed line of slope minus one half. The "
+            "smallest eigenvalue in training, relative to that of the limiting kernel, is nearly constant over the "
+            "steps and closer to one for wider networks."
+        ),
+        caption=(
+            rf"{first.activation}. Top: mean over networks at initialization, with the range that holds 90 % of them. "
+            r"Middle: standard deviation over networks, relative to $\lambda_i(K_\infty)$. Bottom: "
+            r"$\lambda_{\min}(K_{\theta^k}) / \lambda_{\min}(K_\infty)$, mean over networks and the lowest network at "
+            r"each width; dashed: predicted for $n \to \infty$."
+        ),
+        tables=tables(spectra, studies),
+    )  # fmt: skip
+
+
+# At initialization
+
+
+def _weyl(spectra: Sequence[Spectra], studies: Sequence[Study]) -> Claim:
+    """A theorem: a ratio above 1, beyond rounding, would be an error of the computation."""
+    ratios = [weyl_ratio(found.kernel, found.limit) for found in spectra]
+    ratios += [float(study.each(lambda p, r: weyl_ratio(r.kernel, p.K)).max()) for study in studies]
+    rounding = max(
+        found.floor / float(np.linalg.norm(found.kernel - found.limit, ord=2, axis=(2, 3)).min()) for found in spectra
+    )
+    return Claim(
+        "weyl",
+        r"Every eigenvalue is at least as close as the kernel, $|\lambda_i(K_\theta) - \lambda_i(K_\infty)| \le "
+        r"\|K_\theta - K_\infty\|_2$ (Weyl's inequality, a theorem), at initialization and in training (measured: the "
+        r"largest ratio of the two sides).",
+        Verdict.HOLDS if max(ratios) <= 1 + 2 * rounding else Verdict.FAILS,
+        measured=max(ratios),
+        predicted=r"$\le 1$",
+        uncertainty=2 * rounding,
+    )
+
+
+def _fluctuation(spectra: Sequence[Spectra]) -> Claim:
+    """The exponent of all eigenvalues together, and whether that of any single one contradicts it."""
+    together, scores = [], []
+    for case in spectra:
+        ratio = case.eigenvalues / case.limits
+        together.append(rms_exponent(case.widths, np.mean((ratio - ratio.mean(axis=0)) ** 2, axis=2)))
+        slopes, errors = spread_exponent(case.eigenvalues, case.widths)
+        scores += (np.abs(slopes + 0.5) / errors).tolist()
+    found = max(together, key=lambda e: abs(e.value + 0.5))
+    verdict = _worst([e.meets(-0.5) for e in together])
+    single = max(scores) <= _student_limit(len(spectra[0].kernel), len(scores))
+    return Claim(
+        "eigenvalues",
+        r"The eigenvalues $\lambda_i(K_\theta)$ fluctuate over random networks by $O(n^{-1/2})$ relative to "
+        r"$\lambda_i(K_\infty)$ (measured: the exponent of the standard deviation, all eigenvalues together; none of "
+        rf"the {len(scores)} by itself contradicts it).",
+        verdict if single else Verdict.UNDECIDED,
+        measured=found.value,
+        predicted=-0.5,
+        uncertainty=found.half,
+        scope=found.scope(verdict) if single else "The exponent of a single eigenvalue is off.",
+    )
+
+
+def _worst(verdicts: Sequence[Verdict]) -> Verdict:
+    return next((v for v in (Verdict.FAILS, Verdict.UNDECIDED) if v in verdicts), Verdict.HOLDS)
+
+
+def _student_limit(draws: int, questions: int) -> float:
+    """Standard errors that `LEVEL` allows for so many questions at once (Bonferroni)."""
+    return float(stats.t.ppf(1 - (1 - LEVEL) / (2 * questions), draws - 1))
+
+
+def _limit(spectra: Sequence[Spectra]) -> Claim:
+    results = []
+    for case in spectra:
+        for i, limit in enumerate(case.limits):
+            mean, half, wider = at_infinite_width(case.eigenvalues[:, :, i] / limit, case.widths)
+            results.append((abs(mean - 1) / wider, mean, half))
+    draws = len(spectra[0].kernel)
+    alone = stats.t.ppf((1 + LEVEL) / 2, draws - 1)
+    score, mean, half = max(results)
+    holds = score * alone <= _student_limit(draws, len(results))
+    return Claim(
+        "limit",
+        r"Each eigenvalue has the limit $\lambda_i(K_\infty)$: the mean of $\lambda_i(K_\theta) / \lambda_i(K_\infty)$ "
+        r"over random networks, extrapolated to $n = \infty$, is one (measured: the one furthest from it in its own "
+        rf"error, among {len(results)}).",
+        Verdict.HOLDS if holds else Verdict.UNDECIDED,
+        measured=mean,
+        predicted=1,
+        uncertainty=half,
+        scope="" if holds else "The bias of some eigenvalue is not yet $C/n$ at the smallest widths.",
+    )
+
+
+def _positive(spectra: Sequence[Spectra]) -> Claim:
+    smallest = min(float((case.eigenvalues[..., 0] / case.limits[0]).min()) for case in spectra)
+    widest = min(float((case.eigenvalues[:, -1, 0] / case.limits[0]).min()) for case in spectra)
+    seen = all(float(case.eigenvalues[..., 0].min()) > MARGIN * case.floor for case in spectra)
+    n = int(spectra[0].widths[-1])
+    return Claim(
+        "positive",
+        r"At initialization $\lambda_{\min}(K_\theta) > 0$ for every network, far above the rounding of float64, "
+        rf"and at least half of $\lambda_0 = \lambda_{{\min}}(K_\infty)$ for all with $n = {n}$ (measured: the "
+        rf"smallest $\lambda_{{\min}}(K_\theta) / \lambda_0$ there; {smallest:.2f} over all widths).",
+        Verdict.HOLDS if seen and widest >= HALF else Verdict.UNDECIDED if seen else Verdict.FAILS,
+        measured=widest,
+        predicted=r"1 for $n \to \infty$; $> 1/2$",
+        uncertainty=max(case.floor / case.limits[0] for case in spectra),
+        scope="" if seen and widest >= HALF else "The largest width of the run is too small.",
+    )
+
+
+# In training
+
+
+def _lowest(problem: Problem, run: Run) -> float:
+    values = np.linalg.eigvalsh(run.kernel)[:, 0]
+    return float(values.min()) / float(np.linalg.eigvalsh(problem.K)[0])
+
+
+def _training(studies: Sequence[Study]) -> Claim:
+    lowest = [study.each(_lowest) for study in studies]
+    floor = max(
+        float(study.each(lambda p, r: noise_floor(r.kernel) / float(np.linalg.eigvalsh(p.K)[0])).max())
+        for study in studies
+    )
+    everywhere, widest = min(float(x.min()) for x in lowest), min(float(x[:, -1].min()) for x in lowest)
+    seen, n = everywhere > MARGIN * floor, int(studies[0].widths[-1])
+    return Claim(
+        "training",
+        r"In training $\lambda_{\min}(K_{\theta^k})$ stays positive for every network at every step looked at, and "
+        rf"at least half of $\lambda_0$ for all with $n = {n}$ (measured: the smallest "
+        rf"$\lambda_{{\min}}(K_{{\theta^k}}) / \lambda_0$ there; {everywhere:.2f} over all widths).",
+        Verdict.HOLDS if seen and widest >= HALF else Verdict.UNDECIDED if seen else Verdict.FAILS,
+        measured=widest,
+        predicted=r"1 for $n \to \infty$; $> 1/2$",
+        uncertainty=floor,
+        scope="" if seen and widest >= HALF else "The largest width of the run is too small.",
+    )
+
+
+def _change(problem: Problem, run: Run) -> float:
+    change = np.linalg.norm(run.kernel - run.kernel[0], ord=2, axis=(1, 2))
+    return float(change.max() / np.linalg.norm(problem.K, ord=2))
+
+
+def _drift(studies: Sequence[Study]) -> Claim:
+    found = max((exponent(study.widths, study.each(_change)) for study in studies), key=lambda e: e.value)
+    verdict = found.at_most(-0.5)
+    return Claim(
+        "drift",
+        r"Training moves the kernel less and less in wider networks: $\max_k \|K_{\theta^k} - K_{\theta^0}\|_2 / "
+        r"\|K_\infty\|_2$ falls at least as fast as the $n^{-1/2}$ of the theory (measured: its exponent; the change "
+        r"expected beyond the proofs is of order $1/n$).",
+        verdict,
+        measured=found.value,
+        predicted=r"$\le -1/2$",
+        uncertainty=found.half,
+        scope=found.scope(verdict),
+    )
+
+
+# Roads
+
+
+def _limit_roads(study: Study) -> Agreement:
+    """Eigenvalues of K_∞; by Weyl they differ by no more than N times the largest difference of the entries."""
+    problem = study.problems["digits"]
+    N, X = 4, problem.X[:4]
+    upper = np.triu_indices(N)
+    cosines = np.minimum((X @ X.T)[upper], 1.0)
+
+    def spectrum(nodes: int, points: int) -> Array:
+        K = np.zeros((N, N))
+        K[upper] = limit_kernel(study.net, cosines, nodes, points)
+        return np.asarray(np.linalg.eigvalsh(np.maximum(K, K.T)))
+
+    fine, coarse = spectrum(8, 40), spectrum(6, 32)
+    return compare(
+        rf"$\lambda_i(K_\infty)$ ({study.activation}, four digits)",
+        {"Gauss scheme": np.linalg.eigvalsh(problem.K[:N, :N]), "written out by hand": fine},
+        allowed=N * 1e-12 + float(np.abs(fine - coarse).max() / fine.max()),
+        because="by Weyl N times the 1e-12 promised by Gauss, plus the change with the nodes of the other road",
+    )
+
+
+def _roads(study: Study) -> Agreement:
+    """K_θ at the end of training: eigenvalues of the contraction against squared singular values of the Jacobian."""
+    problem, run = study.problems["digits"], study.runs["digits"][-1][0]
+    assert run.theta is not None
+    J, n = study.net.jacobian(run.theta, problem.X, SOLVER), int(study.widths[-1])
+    rows = np.concatenate([block.reshape(len(problem.X), -1) for block in (J.U, J.W, J.v)], axis=1)
+    return compare(
+        rf"$\lambda_i(K_\theta)$ ({study.activation}, digits, $n = {n}$, end of training)",
+        {
+            "eigenvalues of the kernel": np.linalg.eigvalsh(run.kernel[-1]),
+            "singular values of the Jacobian": np.linalg.svd(rows, compute_uv=False)[::-1] ** 2,
+        },
+        allowed=len(problem.X) * 4 * n * EPS,
+        because="by Weyl N times the roundings of sums of n terms, forward, backward and in the contraction",
+    )
+
+
+def _solvers(study: Study) -> Agreement:
+    """λ_min of the trained kernel with the scheme of the experiment, and along scipy's solution of the ODE."""
+    problem, run = study.problems["digits"], study.runs["digits"][0][0]
+    assert run.theta is not None
+    kernel = study.net.ntk(run.theta, problem.X, solver=SolveIVP())
+    low, high = interval(np.linalg.eigvalsh(run.kernel[-1]), 1.0)
+    tight = np.linalg.eigvalsh(kernel)
+    return compare(
+        rf"$\lambda_{{\min}}(K_\theta)$, $\lambda_{{\max}}(K_\theta)$ ({study.activation}, "
+        rf"$n = {int(study.widths[0])}$, end of training, {SOLVER.nodes} Gauss nodes)",
+        {"Gauss collocation": [low / tight[0], high / tight[-1]], "scipy.integrate": [1.0, 1.0]},
+        allowed=1e-5,
+        because="discretisation error that the experiment tolerates, each relative to itself, far below the random one",
+    )
