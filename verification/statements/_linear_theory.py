@@ -57,27 +57,44 @@ class BlockKernels:
     K_U = q P^{0,0},   K_W = σ_w² ∬ Σ^{t,s} P^{t,s} dt ds,   K_v = σ_v² Σ^{T,T}
 
     P^{0,0} is read off the polynomial through the Gauss nodes in time, the double integral is their quadrature.
+
+    Parameters
+    ----------
+    net : NeuralODE
+    initial, weights : array, shape (CURVE_NODES,)
+        Chebyshev coefficients of P^{0,0} and K_W in ρ.
     """
 
     net: NeuralODE
+    initial: Array
+    weights: Array
+
+    @classmethod
+    def of(cls, net: NeuralODE) -> BlockKernels:
+        """Solve for one pair of inputs at every node."""
+        rho = chebyshev.chebpts1(CURVE_NODES)
+        P, W = np.transpose([_initial_and_weights(net, float(x)) for x in rho])
+        return cls(net, *(chebyshev.chebfit(rho, values, CURVE_NODES - 1) for values in (P, W)))
 
     def __call__(self, X: Array) -> dict[str, Array]:
         """Gram matrices among the rows of X, shape (N, N) each."""
         rho = np.clip(X @ X.T, -1.0, 1.0)
-        nodes = chebyshev.chebpts1(CURVE_NODES)
-        P, W = np.transpose([self._pair(float(x)) for x in nodes])
-        at_zero, weights = (chebyshev.chebfit(nodes, values, CURVE_NODES - 1) for values in (P, W))
         return {
-            "W": chebyshev.chebval(rho, weights),
-            "U": self.net.sigma_u**2 * rho * chebyshev.chebval(rho, at_zero),
+            "W": chebyshev.chebval(rho, self.weights),
+            "U": self.net.sigma_u**2 * rho * chebyshev.chebval(rho, self.initial),
             "v": np.asarray(self.net.limit().nngp(X)),
         }
 
-    def _pair(self, rho: float) -> tuple[float, float]:
-        """P^{0,0} and K_W at one ρ."""
-        net = self.net
-        fields = net.limit().fields(np.asarray([1.0, 0.0]), np.asarray([rho, np.sqrt(1 - rho**2)]))
-        x, weights = legendre.leggauss(len(fields.t))
-        b, values = net.horizon / 2 * weights, legendre.legvander(2 * fields.t / net.horizon - 1, len(x) - 1)
-        ends = np.linalg.solve(values.T, legendre.legvander(np.asarray([-1.0]), len(x) - 1)[0])
-        return float(ends @ fields.P @ ends), float(net.sigma_w**2 * b @ (fields.Sigma * fields.P) @ b)
+    @property
+    def error(self) -> float:
+        """The last two coefficients of both: they fall geometrically, and what is cut off is smaller than them."""
+        return float(np.abs(self.initial[-2:]).sum() + np.abs(self.weights[-2:]).sum())
+
+
+def _initial_and_weights(net: NeuralODE, rho: float) -> tuple[float, float]:
+    """P^{0,0} and K_W of two unit vectors."""
+    fields = net.limit().fields(np.asarray([1.0, 0.0]), np.asarray([rho, np.sqrt(1 - rho**2)]))
+    x, weights = legendre.leggauss(len(fields.t))
+    b, values = net.horizon / 2 * weights, legendre.legvander(2 * fields.t / net.horizon - 1, len(x) - 1)
+    at_zero = np.linalg.solve(values.T, legendre.legvander(np.asarray([-1.0]), len(x) - 1)[0])
+    return float(at_zero @ fields.P @ at_zero), float(net.sigma_w**2 * b @ (fields.Sigma * fields.P) @ b)

@@ -1,0 +1,257 @@
+"""Figure (b): in training θ stays near θ^0, at a distance that grows neither with the steps nor with the width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from refimpl import SolveIVP, train
+from verification import Agreement, Claim, Config, Result, Verdict, compare
+from verification.statements._data import DIM
+from verification.statements._distance_report import figure, tables
+from verification.statements._distances import EXPONENTS, Distances, distances
+from verification.statements._exponents import Exponent, exponent
+from verification.statements._linear_theory import dual_path, travelled
+from verification.statements._statistics import at_infinite_width
+from verification.statements._wide_training import BLOCKS, COUNT, SOLVER, Study, trained
+
+ID = "distance"
+TITLE = "The parameters stay near their initialization"
+CLAIM = (
+    r"The slides show the distance from initialization for several widths and print no formula. What the figure is "
+    r"meant to support, in our words: $\|\theta^k - \theta^0\|$ stays bounded in $k$ and does not grow with $n$, so "
+    r"that the relative distance $\|\theta^k - \theta^0\| / \|\theta^0\|$ vanishes as $n \to \infty$."
+)
+
+BALL = 2.0
+"""Radius of the ball around θ^0, in units of the distance at which the linearised theory ends."""
+
+EPS = float(np.finfo(float).eps)
+
+
+def run(config: Config) -> Result:
+    studies = trained(config)
+    found = [distances(study) for study in studies]
+    first = studies[0]
+    return Result(
+        claims=[
+            _bounded(found), _width(found), _limit(found), _path(found), _relative(found), _blocks(found),
+            _entries(found),
+        ],
+        agreements=[
+            *(_closed_form(study) for study in studies), *(_sum_of_blocks(case) for case in found),
+            *(_solvers(study) for study in studies),
+        ],
+        experiment=(
+            rf"Gradient descent (5) on {COUNT} images of digits (3 and 8) and, apart from them, on {COUNT} random "
+            rf"points of the sphere $S^{{63}}$, targets $\pm 1$, $T = 1$, {first.steps} steps with "
+            r"$\eta = 3/(4 \lambda_{\max}(K_\infty))$ for every width $n$; independent networks. The prediction is "
+            r"that of the linearised dynamics (8) with the kernel $K_\infty$ from the network's own $u^0$: with the "
+            r"eigenvalues $\lambda_i$ and eigenvectors $q_i$ of $K_\infty$ and $c_i = \langle q_i, u^0 - y \rangle$, "
+            r"$\|\theta^k - \theta^0\|^2 = \sum_i (1 - (1 - \eta \lambda_i)^k)^2 c_i^2 / \lambda_i$, which rises to "
+            r"$(u^0 - y)^\top K_\infty^{-1} (u^0 - y)$; for the blocks $U$, $W$, $v$ with their parts of $K_\infty$."
+        ),
+        size={
+            "n": first.widths.astype(int), "d": DIM, "N": COUNT, "networks": first.draws, "steps": first.steps,
+            "activations": [study.activation for study in studies],
+        },
+        figure=figure(found[0]),
+        alt=(
+            "Four panels. Distance from initialization against the step, for digits and for random points: for every "
+            "width the measured curve follows the dashed prediction and stays below its dotted end, and the curves of "
+            "different widths lie together. Relative distance against width: W and all parameters fall nearly like "
+            "one over n, U and v like one over its square root, on the dashed predictions. Largest change of one entry "
+            "over the whole distance: falls nearly like one over the square root of n."
+        ),
+        caption=(
+            rf"{first.activation}, root mean square over {first.draws} networks. Top: dashed the prediction of the "
+            r"linearised theory for the same networks, dotted its end $k \to \infty$ for the widest. Bottom: at the "
+            r"last step, with the predicted values (dashed, left) and the predicted slope (right)."
+        ),
+        tables=tables(found),
+    )  # fmt: skip
+
+
+# The distance
+
+
+def _bounded(found: Sequence[Distances]) -> Claim:
+    ratios = [case.measured[..., 0, :].max(axis=-1) / case.end for case in found]
+    largest, widest = max(float(x.max()) for x in ratios), max(float(x[:, -1].max()) for x in ratios)
+    holds = widest <= BALL
+    return Claim(
+        "bounded",
+        r"The distance stays bounded in $k$: no network leaves the ball around $\theta^0$ whose radius is twice the "
+        r"distance at which the linearised theory ends (measured: the largest distance of any network at the largest "
+        rf"width, over that end; {largest:.2f} over all widths).",
+        Verdict.HOLDS if holds else Verdict.FAILS,
+        measured=widest,
+        predicted=r"$\le 1$ for $n \to \infty$; $\le 2$",
+    )
+
+
+def _width(found: Sequence[Distances]) -> Claim:
+    slopes = [exponent(case.study.widths, case.measured[..., 0, -1]) for case in found]
+    worst = max(slopes, key=lambda e: e.value / e.wider)
+    grows = worst.value > worst.wider
+    return Claim(
+        "width",
+        r"The distance at the last step does not grow with the width (measured: its exponent in $n$).",
+        Verdict.UNDECIDED if grows else Verdict.HOLDS,
+        measured=worst.value,
+        predicted=0,
+        uncertainty=worst.half,
+        scope="It grows over these widths; a bias of order $1/n$ that ends is not excluded." if grows else "",
+    )
+
+
+def _limit(found: Sequence[Distances]) -> Claim:
+    results = []
+    for case in found:
+        ratio = np.concatenate(list(np.swapaxes(case.ratio, 1, 2)))
+        results.append(at_infinite_width(ratio, case.study.widths))
+    mean, half, wider = max(results, key=lambda r: abs(r[0] - 1) / r[2])
+    holds = abs(mean - 1) <= wider
+    return Claim(
+        "limit",
+        r"In the limit of infinite width the distance is that of the linearised theory: the mean of measured over "
+        r"predicted at the last step, extrapolated to $n = \infty$ with a bias $C/n$, is one.",
+        Verdict.HOLDS if holds else Verdict.UNDECIDED,
+        measured=mean,
+        predicted=1,
+        uncertainty=half,
+        scope="" if holds else "The bias is not yet $C/n$ at the smallest widths.",
+    )
+
+
+def _path(found: Sequence[Distances]) -> Claim:
+    slopes = [exponent(case.study.widths, case.deviation) for case in found]
+    worst = max(slopes, key=lambda e: abs(e.value + 0.5) / e.wider)
+    verdict = worst.meets(-0.5)
+    return Claim(
+        "path",
+        r"At every step the distances of $U$, $W$ and $v$ are those of the linearised theory up to $O(n^{-1/2})$ "
+        r"(measured: the exponent of the largest deviation over all steps, root mean square over the three blocks).",
+        verdict,
+        measured=worst.value,
+        predicted=-0.5,
+        uncertainty=worst.half,
+        scope=worst.scope(verdict),
+    )
+
+
+# The relative distance
+
+
+def _relative(found: Sequence[Distances]) -> Claim:
+    pairs = []
+    for case in found:
+        logs, x = np.log(case.norms[:, 0]), np.log(case.study.widths)
+        predicted = -float(np.polyfit(x, logs, 1)[0])
+        pairs.append((exponent(case.study.widths, case.relative[..., 0]), predicted))
+    worst, predicted = max(pairs, key=lambda pair: abs(pair[0].value - pair[1]) / pair[0].wider)
+    verdict = worst.meets(predicted)
+    return Claim(
+        "relative",
+        r"The relative distance $\|\theta^k - \theta^0\| / \|\theta^0\|$ falls as $1/n$ for large $n$, because "
+        rf"$\|\theta^0\|^2 \approx n^2 + (d + 1) n$; with $d = {DIM}$ that is the predicted exponent at these widths.",
+        verdict,
+        measured=worst.value,
+        predicted=predicted,
+        uncertainty=worst.half,
+        scope=worst.scope(verdict),
+    )
+
+
+def _blocks(found: Sequence[Distances]) -> Claim:
+    slopes: list[tuple[str, Exponent]] = [
+        (block, exponent(case.study.widths, case.relative[..., i]))
+        for case in found
+        for i, block in enumerate(BLOCKS)
+        if block in EXPONENTS
+    ]
+    block, worst = max(slopes, key=lambda pair: abs(pair[1].value - EXPONENTS[pair[0]]) / pair[1].wider)
+    verdict = worst.meets(EXPONENTS[block])
+    values = ", ".join(f"${name}$: {e.value:.2f} ± {e.half:.2f}" for name, e in slopes[: len(EXPONENTS)])
+    return Claim(
+        "blocks",
+        r"Block by block the relative distance falls as $n^{-1}$ for $W$ with its $n^2$ entries, and as $n^{-1/2}$ for "
+        rf"$U$ and $v$ ({values}; measured: the one furthest from its prediction in its own error, ${block}$).",
+        verdict,
+        measured=worst.value,
+        predicted=EXPONENTS[block],
+        uncertainty=worst.half,
+        scope=worst.scope(verdict),
+    )
+
+
+def _entries(found: Sequence[Distances]) -> Claim:
+    """Entries of v change by n^{-1/2} Σ_i a_i φ(h_T(x_i)): the largest of n such numbers adds a factor √log n."""
+    slopes = [
+        (exponent(case.study.widths, case.entry / case.measured[..., 0, -1]), 0.5 / np.log(case.study.widths[0]))
+        for case in found
+    ]
+    worst, logarithm = max(slopes, key=lambda pair: pair[0].value)
+    nearest = float(np.clip(worst.value, -0.5, -0.5 + logarithm))
+    verdict = worst.meets(nearest)
+    return Claim(
+        "entries",
+        r"No single entry carries the change: the largest change of an entry of $\theta$, over $\|\theta^k - "
+        r"\theta^0\|$, falls as $\sqrt{\log n / n}$ (measured: its exponent, to which the logarithm adds at most "
+        rf"{logarithm:.2f} at these widths).",
+        verdict,
+        measured=worst.value,
+        predicted=f"$-1/2$ to ${-0.5 + logarithm:.2f}$",
+        uncertainty=worst.half,
+        scope=worst.scope(verdict),
+    )
+
+
+# Roads
+
+
+def _closed_form(study: Study) -> Agreement:
+    """The formula, against gradient descent on the linearised network itself, with its Jacobian written out."""
+    problem, run = study.problems["digits"], study.runs["digits"][0][0]
+    assert run.theta0 is not None
+    J, n = study.net.jacobian(run.theta0, problem.X, SOLVER), int(study.widths[0])
+    rows = np.concatenate([block.reshape(len(problem.X), -1) for block in (J.U, J.W, J.v)], axis=1)
+    moved, norms = np.zeros(rows.shape[1]), [0.0]
+    residual = run.predictions[0] - problem.y
+    # A rate below 1/λ_max of this network's own kernel, as the formula wants it.
+    rate = 0.75 / float(np.linalg.eigvalsh(run.kernel[0])[-1])
+    for _ in range(study.steps):
+        moved = moved - rate * rows.T @ (residual + rows @ moved)
+        norms.append(float(np.linalg.norm(moved)))
+    path = dual_path(run.kernel[0], residual, rate, np.arange(study.steps + 1))
+    return compare(
+        rf"$\|\theta^k - \theta^0\|$ of the linearised network, all $k$ ({study.activation}, digits, $n = {n}$)",
+        {"modes of the kernel": travelled(path, run.kernel[0]), "gradient descent in parameter space": norms},
+        allowed=4 * n * EPS * len(problem.X) * study.steps,
+        because="roundings of the kernel, sums of n terms for N inputs, carried along by every step",
+    )
+
+
+def _sum_of_blocks(case: Distances) -> Agreement:
+    problem = case.study.problems["sphere"]
+    parts = case.blocks(problem.X)
+    return compare(
+        rf"$K_\infty$ ({case.study.activation}, random points)",
+        {"sum of the blocks U, W, v from the fields": sum(parts.values()), "limit().ntk": problem.K},
+        allowed=case.blocks.error + 1e-11,
+        because="last coefficients of the expansion of the blocks in ρ, plus 1e-12 of Gauss, extrapolated to t = 0",
+    )
+
+
+def _solvers(study: Study) -> Agreement:
+    """The first steps again, with scipy's solution of the ODE and its adjoint instead of the fixed scheme."""
+    problem, run, steps = study.problems["digits"], study.runs["digits"][0][0], 3
+    assert run.theta0 is not None
+    again = train(study.net, run.theta0, problem.X, problem.y, lr=problem.rate, steps=steps, solver=SolveIVP(rtol=1e-8))
+    return compare(
+        rf"$\|\theta^k - \theta^0\|$, $k \le {steps}$ ({study.activation}, digits, $n = {int(study.widths[0])}$)",
+        {"Gauss collocation": run.distance[0, : steps + 1], "scipy.integrate": again.distance},
+        allowed=1e-5,
+        because="discretisation error that the experiment tolerates, far below the random one",
+    )
