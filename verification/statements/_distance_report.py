@@ -59,7 +59,7 @@ def _curves(axes: Axes, case: Distances, source: int, title: str) -> None:
     axes.plot([], [], color=GREY, linestyle="--", label="predicted")
     axes.set(xlabel="step $k$", ylabel=r"$\|\theta^k - \theta^0\|$", title=title)
     axes.set_ylim(bottom=0.0)
-    axes.legend(loc="lower right", ncols=2)
+    axes.legend(ncols=2)
 
 
 def tables(found: Sequence[Distances]) -> list[Table]:

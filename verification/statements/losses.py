@@ -1,0 +1,231 @@
+"""Figure (c): the loss falls exponentially, and train and test loss of wide networks follow the linearised dynamics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from refimpl import SolveIVP, linearize
+from verification import Agreement, Claim, Config, Result, Verdict, compare
+from verification.statements._data import DIM, Array
+from verification.statements._exponents import exponent
+from verification.statements._losses import Losses, losses
+from verification.statements._losses_report import figure, tables
+from verification.statements._statistics import at_infinite_width
+from verification.statements._wide_training import COUNT, Study, trained
+
+ID = "losses"
+TITLE = "Train and test loss of wide networks follow the linearised dynamics"
+CLAIM = (
+    r"The slides show train and test loss for several widths and print no formula. What the figure is meant to "
+    r"support, in our words: the train loss falls at an exponential rate, and the wider the network, the closer "
+    r"train and test loss come to those of the linearised dynamics (8) with $K_\infty$."
+)
+
+EPS = float(np.finfo(float).eps)
+
+
+def run(config: Config) -> Result:
+    studies = trained(config)
+    found = [losses(study) for study in studies]
+    first = studies[0]
+    return Result(
+        claims=[
+            _gap(
+                found, 0, "train",
+                r"At every step the outputs on the training inputs are those of the linearised dynamics with "
+                r"$K_\infty$ up to $O(n^{-1/2})$ (measured: the exponent of "
+                r"$\max_k \|u^k - u^k_{\mathrm{lin}}\| / \|u^0 - y\|$).",
+            ),
+            _gap(
+                found, 1, "test",
+                r"The same on test inputs (measured: the exponent of the largest difference over all steps, relative "
+                r"to $\|u^0 - y\|$ on the test inputs).",
+            ),
+            _monotone(found), _exponential(found),
+            _ratio(
+                found, lambda case: case.rate()[..., 0] / case.rate()[..., 1], "rate",
+                r"Over the last quarter of the steps the train loss falls at the rate of the linearised dynamics, "
+                r"whose active modes set it (measured: the ratio of the rates, mean over networks, extrapolated to "
+                r"$n = \infty$ with a bias $C/n$).",
+            ),
+            _ratio(
+                found, lambda case: case.test_loss[..., 0, -1] / case.test_loss[..., 1, -1], "test-loss",
+                r"The test loss at the last step is that of the linearised dynamics (measured: their ratio, mean over "
+                r"networks, extrapolated to $n = \infty$ with a bias $C/n$).",
+            ),
+            _own_kernel(found),
+        ],
+        agreements=[
+            *(_closed_form(study) for study in studies), *(_regression(study) for study in studies),
+            *(_written_out(study) for study in studies), *(_end(study) for study in studies),
+        ],
+        experiment=(
+            rf"Gradient descent (5) on {COUNT} images of digits (3 and 8) and, apart from them, on {COUNT} random "
+            rf"points of the sphere $S^{{63}}$ labelled by a random hyperplane, targets $\pm 1$, $T = 1$, "
+            rf"{first.steps} steps with $\eta = 3/(4 \lambda_{{\max}}(K_\infty))$ for every width $n$; independent "
+            r"networks. $L = \frac{1}{2} \|u - y\|^2$ (2) on the training inputs, and the same on "
+            rf"{first.problems['digits'].curve} test inputs. The prediction is (8) with $H^k = K_\infty$ from the "
+            r"network's own outputs $u^0$, in closed form; on test inputs $u^k_{\mathrm{test}} = u^0_{\mathrm{test}} - "
+            r"K_\infty(\cdot, X) \, \eta \sum_{j < k} (u^j - y)$, which ends at kernel regression. How well either of "
+            r"them generalises is no part of the claim."
+        ),
+        size={
+            "n": first.widths.astype(int), "d": DIM, "N": COUNT, "N test": first.problems["digits"].curve,
+            "networks": first.draws, "steps": first.steps, "activations": [study.activation for study in studies],
+        },
+        figure=figure(found[0]),
+        alt=(
+            "Six panels, digits on the left and random points on the right. Train loss against the step on a "
+            "logarithmic scale: it falls at every step, and the curves of wider networks lie on the dashed curves of "
+            "the linearised dynamics. Test loss: likewise, on its way to the dotted line of kernel regression. Largest "
+            "difference between network and linearised dynamics against width: it falls along the dashed line of slope "
+            "minus one half for train and test outputs, and faster if the network's own kernel at step 0 is used."
+        ),
+        caption=(
+            rf"{first.activation}, mean over {first.draws} networks; dashed: predicted by the linearised dynamics with "
+            r"$K_\infty$ for the same networks; dotted: kernel regression, for the widest. Bottom: "
+            r"$\max_k \|u^k - u^k_{\mathrm{lin}}\| / \|u^0 - y\|$, root mean square over networks."
+        ),
+        tables=tables(found),
+    )  # fmt: skip
+
+
+# Network against linearised dynamics
+
+
+def _gap(found: Sequence[Losses], which: int, id: str, text: str) -> Claim:
+    slopes = [exponent(case.study.widths, case.gap[..., which]) for case in found]
+    worst = max(slopes, key=lambda e: abs(e.value + 0.5) / e.wider)
+    verdict = worst.meets(-0.5)
+    return Claim(
+        id, text, verdict, measured=worst.value, predicted=-0.5, uncertainty=worst.half, scope=worst.scope(verdict)
+    )
+
+
+def _own_kernel(found: Sequence[Losses]) -> Claim:
+    worst = max((exponent(case.study.widths, case.gap[..., 2]) for case in found), key=lambda e: e.value)
+    verdict = worst.at_most(-0.5)
+    return Claim(
+        "own-kernel",
+        r"With the network's own $K_{\theta^0}$ in place of $K_\infty$ the difference falls at least as fast: what is "
+        r"left is the change of the kernel in training, expected to be of order $1/n$ (measured: the exponent).",
+        verdict,
+        measured=worst.value,
+        predicted=r"$\le -1/2$",
+        uncertainty=worst.half,
+        scope=worst.scope(verdict),
+    )
+
+
+def _ratio(found: Sequence[Losses], ratio: Callable[[Losses], Array], id: str, text: str) -> Claim:
+    """Mean of measured over predicted at infinite width; draws of both sources together, all of them independent."""
+    results = []
+    for case in found:
+        values = np.concatenate(list(np.swapaxes(ratio(case), 1, 2)))
+        results.append(at_infinite_width(values, case.study.widths))
+    mean, half, wider = max(results, key=lambda r: abs(r[0] - 1) / r[2])
+    holds = abs(mean - 1) <= wider
+    return Claim(
+        id, text, Verdict.HOLDS if holds else Verdict.UNDECIDED, measured=mean, predicted=1, uncertainty=half,
+        scope="" if holds else f"The bias of {id} is not yet of the form C/n at the smallest widths.",
+    )  # fmt: skip
+
+
+# The train loss
+
+
+def _monotone(found: Sequence[Losses]) -> Claim:
+    growth = [case.growth() for case in found]
+    largest, widest = max(float(x.max()) for x in growth), max(float(x[:, -1].max()) for x in growth)
+    verdict = Verdict.HOLDS if largest < 1 else Verdict.HOLDS_WITH_SCOPE if widest < 1 else Verdict.FAILS
+    return Claim(
+        "monotone",
+        r"The train loss falls at every step of every network (measured: the largest $L(\theta^{k+1}) / L(\theta^k)$).",
+        verdict,
+        measured=largest,
+        predicted="$< 1$",
+        scope="" if largest < 1 else r"Not for some narrow networks, whose $\lambda_{\max}(K_\theta)$ is far off.",
+    )
+
+
+def _exponential(found: Sequence[Losses]) -> Claim:
+    speeds = [case.speed() for case in found]
+    slowest, widest = min(float(x.min()) for x in speeds), min(float(x[:, -1].min()) for x in speeds)
+    verdict = Verdict.HOLDS if slowest >= 1 else Verdict.HOLDS_WITH_SCOPE if widest >= 1 else Verdict.FAILS
+    return Claim(
+        "exponential",
+        r"The train loss falls at an exponential rate, at least that of the slowest mode: $L(\theta^k) \le "
+        r"(1 - \eta \lambda_{\min}(K_\infty))^{2k} L(\theta^0)$ for every network and step (measured: the smallest "
+        r"$\log(L(\theta^k) / L(\theta^0))$ over $2k \log(1 - \eta \lambda_{\min}(K_\infty))$).",
+        verdict,
+        measured=slowest,
+        predicted=r"$\ge 1$",
+        scope="" if slowest >= 1 else "Not for some narrow networks, whose smallest eigenvalue is far off.",
+    )
+
+
+# Roads
+
+
+def _closed_form(study: Study) -> Agreement:
+    """(8) step by step, with test outputs carried along, against its closed form."""
+    problem, run, k = study.problems["digits"], study.runs["digits"][-1][0], study.steps
+    u, test = run.predictions[0], run.test_ends[0]
+    for _ in range(k):
+        test = test - problem.rate * problem.K_test @ (u - problem.y)
+        u = u - problem.rate * problem.K @ (u - problem.y)
+    closed = linearize(
+        problem.K, problem.y, run.predictions[0], problem.rate, k, problem.K_test, run.test_ends[0]
+    )  # fmt: skip
+    return compare(
+        rf"$u^k$ and $u^k_{{\mathrm{{test}}}}$, $k = {k}$ ({study.activation}, digits)",
+        {
+            "linearize(): closed form": np.concatenate([closed.predictions, closed.test_predictions]),
+            "equation (8) step by step": np.concatenate([u, test]),
+        },
+        allowed=4 * COUNT * k * EPS, because="roundings of sums of N terms in every step",
+    )  # fmt: skip
+
+
+def _regression(study: Study) -> Agreement:
+    """Kernel regression by elimination, without eigenvectors."""
+    problem, run = study.problems["digits"], study.runs["digits"][-1][0]
+    end = linearize(problem.K, problem.y, run.predictions[0], problem.rate, np.inf, problem.K_test, run.test_ends[0])
+    by_hand = run.test_ends[0] - problem.K_test @ np.linalg.solve(problem.K, run.predictions[0] - problem.y)
+    values = np.linalg.eigvalsh(problem.K)
+    return compare(
+        rf"$u^\infty_{{\mathrm{{test}}}}$ ({study.activation}, digits)",
+        {"linearize(): modes of the kernel": end.test_predictions, "kernel regression by elimination": by_hand},
+        allowed=4 * COUNT * EPS * float(values[-1] / values[0]) * float(np.abs(problem.K_test).sum(axis=1).max()),
+        because="roundings times the condition number of K, carried to the test inputs",
+    )
+
+
+def _written_out(study: Study) -> Agreement:
+    """The first steps as a loop over (5), along scipy's solution of the ODE and its adjoint."""
+    problem, run, steps = study.problems["digits"], study.runs["digits"][0][0], 3
+    assert run.theta0 is not None
+    net, theta, solver, found = study.net, run.theta0, SolveIVP(rtol=1e-8), []
+    for _ in range(steps):
+        theta = theta - problem.rate * net.gradient(theta, problem.X, problem.y, solver)
+        found.append(net.loss(theta, problem.X, problem.y, solver))
+    return compare(
+        rf"$L(\theta^k)$, $1 \le k \le {steps}$ ({study.activation}, digits, $n = {int(study.widths[0])}$)",
+        {"train() with Gauss collocation": run.loss[1 : steps + 1], "gradient descent with scipy.integrate": found},
+        allowed=1e-5, because="discretisation error that the experiment tolerates, far below the random one",
+    )  # fmt: skip
+
+
+def _end(study: Study) -> Agreement:
+    """Train and test loss at the last θ of the widest kept network, by the other solver."""
+    problem, run, n = study.problems["sphere"], study.runs["sphere"][-1][0], int(study.widths[-1])
+    assert run.theta is not None
+    X_test, y_test, tight = problem.X_test[: problem.curve], problem.y_test[: problem.curve], SolveIVP(rtol=1e-8)
+    again = [study.net.loss(run.theta, *pair, tight) for pair in ((problem.X, problem.y), (X_test, y_test))]
+    return compare(
+        rf"train and test loss at the last step ({study.activation}, random points, $n = {n}$)",
+        {"Gauss collocation": [run.loss[-1], run.test_loss[-1]], "scipy.integrate": again},
+        allowed=1e-5, because="discretisation error that the experiment tolerates, far below the random one",
+    )  # fmt: skip
