@@ -100,7 +100,8 @@ def _exponents(found: Sequence[Distances]) -> Table:
 
 
 def _rms(values: Array, axes: tuple[int, ...]) -> Array:
-    return np.sqrt(np.mean(np.asarray(values) ** 2, axis=axes))
+    found: Array = np.sqrt(np.mean(np.asarray(values) ** 2, axis=axes))
+    return found
 
 
 def _round(value: float) -> float:

@@ -52,7 +52,7 @@ class Spectra:
 
 def noise_floor(kernel: Array) -> float:
     """N ε λ_max for the largest of the kernels (…, N, N)."""
-    return kernel.shape[-1] * EPS * float(np.linalg.eigvalsh(kernel)[..., -1].max())
+    return int(kernel.shape[-1]) * EPS * float(np.linalg.eigvalsh(kernel)[..., -1].max())
 
 
 def weyl_ratio(kernel: Array, limit: Array) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.polynomial import chebyshev, legendre
+from numpy.typing import ArrayLike
 
 from refimpl import Linearization, NeuralODE, linearize
 from verification.statements._data import Array
@@ -15,7 +16,7 @@ CURVE_NODES = 12
 """Chebyshev nodes in ρ for the blocks of K_∞, analytic in ρ for analytic φ; their sum is checked against K_∞."""
 
 
-def linearized(problem: Problem, run: Run, steps: Array | float, K: Array | None = None) -> Linearization:
+def linearized(problem: Problem, run: Run, steps: ArrayLike, K: Array | None = None) -> Linearization:
     """The linearised dynamics from the outputs of `run` at step 0, with K_∞ or another kernel K."""
     curve = problem.curve
     return linearize(
@@ -32,7 +33,7 @@ def classified(problem: Problem, run: Run, steps: float) -> Array:
     return np.asarray(found)
 
 
-def dual_path(K: Array, residual: Array, rate: float, steps: Array) -> Array:
+def dual_path(K: Array, residual: Array, rate: float, steps: ArrayLike) -> Array:
     """a_k with θ^k − θ^0 = −Jᵀ a_k if the kernel J Jᵀ = K stays as it is; shape (steps, N).
 
     From (5) and (8), θ^{k+1} − θ^k = −η Jᵀ (I − ηK)^k r for r = u^0 − y. The geometric sum is a_k = Σ g_k(λ) c q over
@@ -47,7 +48,8 @@ def dual_path(K: Array, residual: Array, rate: float, steps: Array) -> Array:
 
 def travelled(path: Array, K: Array) -> Array:
     """‖θ_B^k − θ_B^0‖ = √(a_kᵀ K_B a_k) of the block B whose part of the kernel is K; shape (steps,)."""
-    return np.sqrt(np.einsum("ki,ij,kj->k", path, K, path))
+    norms: Array = np.sqrt(np.einsum("ki,ij,kj->k", path, K, path))
+    return norms
 
 
 @dataclass(frozen=True)

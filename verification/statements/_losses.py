@@ -81,12 +81,12 @@ def losses(study: Study) -> Losses:
         return [*shares, float(np.mean(signs[0] == signs[1]))]
 
     both = study.each(pairs)
-    end = study.each(lambda problem, run: float(linearized(problem, run, np.inf).test_loss))
+    end = study.each(lambda problem, run: np.asarray(linearized(problem, run, np.inf).test_loss))
     slowest = [-2 * np.log1p(-p.rate * np.linalg.eigvalsh(p.K)[0]) for p in study.problems.values()]
     return Losses(
         study, both[..., 0, :, :], both[..., 1, :, :], end, study.each(gaps), study.each(correct), np.asarray(slowest)
     )
 
 
-def _farthest(measured: Array, predicted: Array) -> float:
-    return float(np.linalg.norm(measured - predicted, axis=1).max())
+def _farthest(measured: Array, predicted: Array | None) -> float:
+    return float(np.linalg.norm(measured - np.asarray(predicted), axis=1).max())

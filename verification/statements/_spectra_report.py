@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -66,7 +67,7 @@ def _in_training(axes: Axes, study: Study, source: str) -> None:
     lowest = float(np.linalg.eigvalsh(study.problems[source].K)[0])
     for index, (n, runs) in enumerate(zip(study.widths, study.runs[source], strict=True)):
         values = np.stack([np.linalg.eigvalsh(run.kernel)[:, 0] for run in runs]) / lowest
-        style = {"color": PALETTE[index], "marker": MARKERS[index], "markersize": 4}
+        style: dict[str, Any] = {"color": PALETTE[index], "marker": MARKERS[index], "markersize": 4}
         axes.plot(study.looks, values.mean(axis=0), label=f"$n = {n:g}$", **style)
         axes.plot(study.looks, values.min(axis=0), linewidth=0.7, **(style | {"markersize": 2}))
     axes.axhline(1.0, color=GREY, linestyle="--", linewidth=1.2, label=r"predicted, $n \to \infty$")

@@ -108,7 +108,7 @@ class Study:
         """Steps at which K_θ is looked at."""
         return list(range(0, self.steps + 1, self.every))
 
-    def each(self, measure: Callable[[Problem, Run], float | Array]) -> Array:
+    def each(self, measure: Callable[[Problem, Run], float | Sequence[float] | Array]) -> Array:
         """`measure` of every run, shape (sources, widths, draws, …)."""
         return np.asarray(
             [
@@ -126,7 +126,7 @@ def trained(config: Config) -> Sequence[Study]:
     key = config.seed, config.full
     if key not in _done:
         common = replace(config, statement="wide training")  # the same numbers for every statement
-        plan = {"softplus": (4, 12, 96), "tanh": (4, 8, 48)} if config.full else {"softplus": (3, 6, 24)}
+        plan = {"softplus": (4, 12, 96), "tanh": (4, 8, 48)} if config.full else {"softplus": (3, 6, 20)}
         _done[key] = [_study(common, activation, *size) for activation, size in plan.items()]
     return _done[key]
 
@@ -172,6 +172,8 @@ def _run(study: Study, problem: Problem, theta: Params, keep: bool) -> Run:
     history = train(
         net, theta, problem.X, problem.y, *followed, lr=problem.rate, steps=study.steps, solver=SOLVER, callback=look
     )
+    assert history.test_loss is not None
+    assert history.test_predictions is not None
     ends = [net.predict(at, problem.X_test, SOLVER) for at in (theta, history.theta)]
     start, change = ([getattr(p, block) for block in BLOCKS[1:]] for p in (theta, history.theta - theta))
     entry = [float(np.abs(block).max()) for block in change]

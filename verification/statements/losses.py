@@ -223,7 +223,8 @@ def _end(study: Study) -> Agreement:
     problem, run, n = study.problems["sphere"], study.runs["sphere"][-1][0], int(study.widths[-1])
     assert run.theta is not None
     X_test, y_test, tight = problem.X_test[: problem.curve], problem.y_test[: problem.curve], SolveIVP(rtol=1e-8)
-    again = [study.net.loss(run.theta, *pair, tight) for pair in ((problem.X, problem.y), (X_test, y_test))]
+    at = run.theta
+    again = [study.net.loss(at, X, y, tight) for X, y in ((problem.X, problem.y), (X_test, y_test))]
     return compare(
         rf"train and test loss at the last step ({study.activation}, random points, $n = {n}$)",
         {"Gauss collocation": [run.loss[-1], run.test_loss[-1]], "scipy.integrate": again},
