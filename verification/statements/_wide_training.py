@@ -126,17 +126,17 @@ def trained(config: Config) -> Sequence[Study]:
     key = config.seed, config.full
     if key not in _done:
         common = replace(config, statement="wide training")  # the same numbers for every statement
-        plan = {"softplus": (4, 12, 96), "tanh": (4, 8, 48)} if config.full else {"softplus": (3, 6, 20)}
+        plan = {"softplus": (4, 12, 96, 8), "tanh": (4, 8, 48, 8)} if config.full else {"softplus": (3, 6, 20, 4)}
         _done[key] = [_study(common, activation, *size) for activation, size in plan.items()]
     return _done[key]
 
 
-def _study(config: Config, activation: str, count: int, draws: int, steps: int) -> Study:
+def _study(config: Config, activation: str, count: int, draws: int, steps: int, every: int) -> Study:
     net = NeuralODE(activation)
     problems = {problem.source: problem for problem in _problems(config, net)}
     widths = 32 * 2 ** np.arange(count)
     empty: dict[str, list[list[Run]]] = {source: [] for source in problems}
-    study = Study(net, problems, widths.astype(float), draws, steps, steps // 8, empty)
+    study = Study(net, problems, widths.astype(float), draws, steps, every, empty)
     for source, problem in problems.items():
         for n in config.progress(widths.tolist(), f"{activation}, {source}, width"):
             thetas = [net.init(n, DIM, seed=config.rng(activation, source, n, draw)) for draw in range(draws)]
