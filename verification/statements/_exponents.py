@@ -1,4 +1,4 @@
-"""Exponents in the width n, measured on independent networks, and the verdicts that rest on them."""
+"""Exponents in the width n and limits n → ∞, measured on independent networks, and the verdicts that rest on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy import stats
 
 from verification import Verdict
 from verification.statements._data import Array
-from verification.statements._statistics import LEVEL
+from verification.statements._statistics import LEVEL, at_infinite_width
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,18 @@ class Exponent:
         return self.value + self.wider < 0
 
     def meets(self, predicted: float) -> Verdict:
-        """Verdict on n^predicted for a predicted < 0: undecided if the interval reaches 0, or falls but misses it."""
-        if self.value - self.wider > 0:
-            return Verdict.FAILS
-        inside = abs(self.value - predicted) <= self.wider
-        return Verdict.HOLDS if inside and self.falls else Verdict.UNDECIDED
+        """Verdict on n^predicted for a predicted < 0."""
+        return self._verdict(abs(self.value - predicted) <= self.wider)
 
     def at_most(self, predicted: float) -> Verdict:
-        """Verdict on O(n^predicted)."""
-        if self.value - self.wider > 0:
-            return Verdict.FAILS
-        inside = self.value - self.wider <= predicted
-        return Verdict.HOLDS if inside and self.falls else Verdict.UNDECIDED
+        """Verdict on O(n^predicted) for a predicted < 0."""
+        return self._verdict(self.value - self.wider <= predicted)
+
+    def _verdict(self, consistent: bool) -> Verdict:
+        """One that falls at another rate, or meets the prediction and 0 alike, decides nothing."""
+        if consistent:
+            return Verdict.HOLDS if self.falls else Verdict.UNDECIDED
+        return Verdict.UNDECIDED if self.falls else Verdict.FAILS
 
     def scope(self, verdict: Verdict) -> str:
         """Why `verdict` is undecided, if it is."""
@@ -45,6 +45,45 @@ class Exponent:
             return ""
         what = "misses the predicted exponent" if self.falls else "reaches 0"
         return f"The {LEVEL:.1%} interval of an exponent, {self.value:.2f} ± {self.wider:.2f}, {what}."
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A mean over networks extrapolated to n = ∞, where it should be one, with half-widths as of `Exponent`.
+
+    Parameters
+    ----------
+    nears : bool
+        Whether the mean is closer to one at the largest width than at the smallest.
+    """
+
+    value: float
+    half: float
+    wider: float
+    nears: bool
+
+    @classmethod
+    def of(cls, values: Array, widths: Array) -> Limit:
+        """From values (draws, W), with a bias C/n."""
+        means = np.abs(values.mean(axis=0) - 1)
+        return cls(*at_infinite_width(values, widths), bool(means[-1] < means[0]))
+
+    @property
+    def score(self) -> float:
+        """Distance from one, in half-widths at `LEVEL`."""
+        return abs(self.value - 1) / self.wider
+
+    def verdict(self, allowed: float = 1.0) -> Verdict:
+        """Verdict on the limit one, for a `score` up to `allowed`."""
+        if self.score <= allowed:
+            return Verdict.HOLDS
+        return Verdict.UNDECIDED if self.nears else Verdict.FAILS
+
+    def scope(self, verdict: Verdict) -> str:
+        """Why `verdict` is undecided, if it is."""
+        if verdict is not Verdict.UNDECIDED:
+            return ""
+        return f"A mean nears 1 but is extrapolated to {self.value:.3f} ± {self.wider:.3f}: the bias is not yet C/n."
 
 
 def exponent(widths: Array, values: Array) -> Exponent:

@@ -11,8 +11,7 @@ from verification.statements._data import DIM
 from verification.statements._distance_report import figure, tables
 from verification.statements._distance_roads import closed_form, solvers, sum_of_blocks
 from verification.statements._distances import EXPONENTS, Distances, distances
-from verification.statements._exponents import Exponent, exponent
-from verification.statements._statistics import at_infinite_width
+from verification.statements._exponents import Exponent, Limit, exponent
 from verification.statements._wide_training import BLOCKS, COUNT, trained
 
 ID = "distance"
@@ -89,36 +88,34 @@ def _bounded(found: Sequence[Distances]) -> Claim:
 
 
 def _width(found: Sequence[Distances]) -> Claim:
-    slopes = [exponent(case.study.widths, case.measured[..., 0, -1]) for case in found]
-    worst = max(slopes, key=lambda e: e.value / e.wider)
+    slopes = [(exponent(case.study.widths, case.measured[..., 0, -1]), case) for case in found]
+    worst, case = max(slopes, key=lambda pair: pair[0].value / pair[0].wider)
     grows = worst.value > worst.wider
+    nears = Limit.of(np.concatenate(list(np.swapaxes(case.ratio, 1, 2))), case.study.widths).nears
     return Claim(
         "width",
         r"The distance at the last step does not grow with the width (measured: its exponent in $n$).",
-        Verdict.UNDECIDED if grows else Verdict.HOLDS,
+        Verdict.HOLDS if not grows else Verdict.UNDECIDED if nears else Verdict.FAILS,
         measured=worst.value,
         predicted=0,
         uncertainty=worst.half,
-        scope="It grows over these widths; a bias of order $1/n$ that ends is not excluded." if grows else "",
+        scope="It grows over these widths, but towards the prediction, which does not." if grows and nears else "",
     )
 
 
 def _limit(found: Sequence[Distances]) -> Claim:
-    results = []
-    for case in found:
-        ratio = np.concatenate(list(np.swapaxes(case.ratio, 1, 2)))
-        results.append(at_infinite_width(ratio, case.study.widths))
-    mean, half, wider = max(results, key=lambda r: abs(r[0] - 1) / r[2])
-    holds = abs(mean - 1) <= wider
+    limits = [Limit.of(np.concatenate(list(np.swapaxes(case.ratio, 1, 2))), case.study.widths) for case in found]
+    worst = max(limits, key=lambda limit: limit.score)
+    verdict = worst.verdict()
     return Claim(
         "limit",
         r"In the limit of infinite width the distance is that of the linearised theory: the mean of measured over "
         r"predicted at the last step, extrapolated to $n = \infty$ with a bias $C/n$, is one.",
-        Verdict.HOLDS if holds else Verdict.UNDECIDED,
-        measured=mean,
+        verdict,
+        measured=worst.value,
         predicted=1,
-        uncertainty=half,
-        scope="" if holds else "The bias is not yet $C/n$ at the smallest widths.",
+        uncertainty=worst.half,
+        scope=worst.scope(verdict),
     )
 
 

@@ -9,10 +9,9 @@ import numpy as np
 from refimpl import SolveIVP, linearize
 from verification import Agreement, Claim, Config, Result, Verdict, compare
 from verification.statements._data import DIM, Array
-from verification.statements._exponents import exponent
+from verification.statements._exponents import Limit, exponent
 from verification.statements._losses import Losses, losses
 from verification.statements._losses_report import figure, tables
-from verification.statements._statistics import at_infinite_width
 from verification.statements._wide_training import COUNT, Study, trained
 
 ID = "losses"
@@ -121,16 +120,12 @@ def _own_kernel(found: Sequence[Losses]) -> Claim:
 
 def _ratio(found: Sequence[Losses], ratio: Callable[[Losses], Array], id: str, text: str) -> Claim:
     """Mean of measured over predicted at infinite width; draws of both sources together, all of them independent."""
-    results = []
-    for case in found:
-        values = np.concatenate(list(np.swapaxes(ratio(case), 1, 2)))
-        results.append(at_infinite_width(values, case.study.widths))
-    mean, half, wider = max(results, key=lambda r: abs(r[0] - 1) / r[2])
-    holds = abs(mean - 1) <= wider
+    limits = [Limit.of(np.concatenate(list(np.swapaxes(ratio(case), 1, 2))), case.study.widths) for case in found]
+    worst = max(limits, key=lambda limit: limit.score)
+    verdict = worst.verdict()
     return Claim(
-        id, text, Verdict.HOLDS if holds else Verdict.UNDECIDED, measured=mean, predicted=1, uncertainty=half,
-        scope="" if holds else f"The bias of {id} is not yet of the form C/n at the smallest widths.",
-    )  # fmt: skip
+        id, text, verdict, measured=worst.value, predicted=1, uncertainty=worst.half, scope=worst.scope(verdict)
+    )
 
 
 # The train loss

@@ -9,11 +9,11 @@ from scipy import stats
 
 from verification import Claim, Config, Result, Verdict
 from verification.statements._data import DIM
-from verification.statements._exponents import exponent, rms_exponent, spread_exponent
+from verification.statements._exponents import Limit, exponent, rms_exponent, spread_exponent
 from verification.statements._initial_spectra import Spectra, initial_spectra, noise_floor, weyl_ratio
 from verification.statements._spectra_report import figure, tables
 from verification.statements._spectra_roads import limiting_spectrum, solvers, trained_spectrum
-from verification.statements._statistics import LEVEL, at_infinite_width
+from verification.statements._statistics import LEVEL
 from verification.statements._wide_training import COUNT, Problem, Run, Study, trained
 
 ID = "spectra"
@@ -131,25 +131,24 @@ def _student_limit(draws: int, questions: int) -> float:
 
 
 def _limit(spectra: Sequence[Spectra]) -> Claim:
-    results = []
-    for case in spectra:
-        for i, limit in enumerate(case.limits):
-            mean, half, wider = at_infinite_width(case.eigenvalues[:, :, i] / limit, case.widths)
-            results.append((abs(mean - 1) / wider, mean, half))
+    limits = [
+        Limit.of(case.eigenvalues[:, :, i] / limit, case.widths)
+        for case in spectra
+        for i, limit in enumerate(case.limits)
+    ]
     draws = len(spectra[0].kernel)
-    alone = stats.t.ppf((1 + LEVEL) / 2, draws - 1)
-    score, mean, half = max(results)
-    holds = score * alone <= _student_limit(draws, len(results))
+    worst = max(limits, key=lambda found: found.score)
+    verdict = worst.verdict(_student_limit(draws, len(limits)) / _student_limit(draws, 1))
     return Claim(
         "limit",
         r"Each eigenvalue has the limit $\lambda_i(K_\infty)$: the mean of $\lambda_i(K_\theta) / \lambda_i(K_\infty)$ "
         r"over random networks, extrapolated to $n = \infty$, is one (measured: the one furthest from it in its own "
-        rf"error, among {len(results)}).",
-        Verdict.HOLDS if holds else Verdict.UNDECIDED,
-        measured=mean,
+        rf"error, among {len(limits)}).",
+        verdict,
+        measured=worst.value,
         predicted=1,
-        uncertainty=half,
-        scope="" if holds else "The bias of some eigenvalue is not yet $C/n$ at the smallest widths.",
+        uncertainty=worst.half,
+        scope=worst.scope(verdict),
     )
 
 
