@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from verification import Table
 from verification.statement import Value
@@ -59,6 +60,7 @@ def _curves(axes: Axes, case: Distances, source: int, title: str) -> None:
     axes.plot([], [], color=GREY, linestyle="--", label="predicted")
     axes.set(xlabel="step $k$", ylabel=r"$\|\theta^k - \theta^0\|$", title=title)
     axes.set_ylim(bottom=0.0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(ncols=2)
 
 

@@ -22,8 +22,8 @@ class Exponent:
 
     @property
     def falls(self) -> bool:
-        """Whether the quantity falls with n, at `LEVEL`."""
-        return self.value + self.wider < 0
+        """Whether the quantity falls with n, by the interval that is printed."""
+        return self.value + self.half < 0
 
     def meets(self, predicted: float) -> Verdict:
         """Verdict on n^predicted for a predicted < 0."""
@@ -43,8 +43,9 @@ class Exponent:
         """Why `verdict` is undecided, if it is."""
         if verdict is not Verdict.UNDECIDED:
             return ""
-        what = "misses the predicted exponent" if self.falls else "reaches 0"
-        return f"The {LEVEL:.1%} interval of an exponent, {self.value:.2f} ± {self.wider:.2f}, {what}."
+        if self.falls:
+            return f"The {LEVEL:.1%} interval of an exponent, {self.value:.2f} ± {self.wider:.2f}, is off."
+        return f"The 95 % interval of an exponent, {self.value:.2f} ± {self.half:.2f}, reaches 0."
 
 
 @dataclass(frozen=True)

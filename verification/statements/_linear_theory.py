@@ -16,12 +16,14 @@ CURVE_NODES = 12
 """Chebyshev nodes in ρ for the blocks of K_∞, analytic in ρ for analytic φ; their sum is checked against K_∞."""
 
 
-def linearized(problem: Problem, run: Run, steps: ArrayLike, K: Array | None = None) -> Linearization:
-    """The linearised dynamics from the outputs of `run` at step 0, with K_∞ or another kernel K."""
+def linearized(
+    problem: Problem, u: Array, u_test: Array, steps: ArrayLike, K: Array | None = None, K_test: Array | None = None
+) -> Linearization:
+    """The linearised dynamics from outputs u (N,) and u_test (curve,) at step 0, with K_∞ or other kernels."""
     curve = problem.curve
     return linearize(
-        problem.K if K is None else K, problem.y, run.predictions[0], problem.rate, steps,
-        problem.K_test[:curve], run.test_predictions[0], problem.y_test[:curve],
+        problem.K if K is None else K, problem.y, u, problem.rate, steps,
+        problem.K_test[:curve] if K_test is None else K_test, u_test, problem.y_test[:curve],
     )  # fmt: skip
 
 

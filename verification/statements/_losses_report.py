@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from verification import Table
 from verification.statement import Value
@@ -18,7 +18,8 @@ from verification.statements._statistics import half_width
 from verification.style import GREY, MARKERS, PALETTE, guide, loglog, new_figure, series
 
 SOURCES = {"digits": "digits 3 and 8", "sphere": r"random points of $S^{63}$"}
-GAPS = ("train", "test", "train, own kernel")
+GAPS = ("train", "test", "train, own kernel", "test, own kernel")
+"""Network against linearised dynamics, the first two with K_∞."""
 
 
 def figure(case: Losses) -> Figure:
@@ -47,19 +48,24 @@ def _curves(axes: Axes, case: Losses, values: Array, ylabel: str) -> None:
         axes.plot(steps, predicted, color=PALETTE[k], linestyle="--", linewidth=1.4, label="_")
     axes.plot([], [], color=GREY, linestyle="--", label="predicted")
     axes.set(yscale="log", xlabel="step $k$", ylabel=ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(ncols=2)
 
 
 def _gaps(axes: Axes, case: Losses, source: int) -> None:
-    widths, gap = case.study.widths, case.gap[source]
+    widths, gap = case.study.widths, np.concatenate([case.gap[source], case.own[source]], axis=-1)
     loglog(axes, "width $n$", "largest difference to (8)", xticks=widths)
     for index, name in enumerate(GAPS):
         square = gap[..., index].T ** 2
         rms = np.sqrt(square.mean(axis=0))
         spread = np.minimum(half_width(square), 0.9 * rms)  # an error bar to zero has no place on a log scale
         series(axes, widths, rms, label=name, index=index, spread=spread)
+    kernel = np.sqrt(np.mean(case.kernel[source, ..., 0] ** 2, axis=1))
+    series(axes, widths, kernel, label="untrained: own kernel to $K_\\infty$", index=len(GAPS))
     top = 1.3 * float(np.sqrt(np.mean(gap[0, :, :2].max(axis=1) ** 2)))
     guide(axes, widths, slope=-0.5, through=(widths[0], top), label="predicted $n^{-1/2}$")
+    axes.set_ylim(bottom=axes.get_ylim()[0] / 8)  # room for the legend
+    axes.legend(loc="lower left")
 
 
 def tables(found: Sequence[Losses]) -> list[Table]:
@@ -93,9 +99,11 @@ def _values(found: Sequence[Losses]) -> Table:
 def _differences(found: Sequence[Losses]) -> Table:
     rows: list[Sequence[Value]] = []
     for case in found:
-        for index, name in enumerate(GAPS):
-            fit = exponent(case.study.widths, case.gap[..., index])
-            rms = np.sqrt(np.mean(case.gap[..., index] ** 2, axis=(0, 2)))
+        kernel = ("train, untrained: own kernel to $K_\\infty$", "test, untrained: own kernel to $K_\\infty$")
+        values = (*np.moveaxis(case.gap, -1, 0), *np.moveaxis(case.own, -1, 0), *np.moveaxis(case.kernel, -1, 0))
+        for name, value in zip((*GAPS, *kernel), values, strict=True):
+            fit = exponent(case.study.widths, value)
+            rms = np.sqrt(np.mean(value**2, axis=(0, 2)))
             numbers = (rms[0], rms[-1], fit.value, fit.half)
             rows.append((f"{case.study.activation}, {name}", *(_round(float(x)) for x in numbers)))
     widths = found[0].study.widths

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from verification import Table
 from verification.statement import Value
@@ -73,6 +74,7 @@ def _in_training(axes: Axes, study: Study, source: str) -> None:
     axes.axhline(1.0, color=GREY, linestyle="--", linewidth=1.2, label=r"predicted, $n \to \infty$")
     axes.set(xlabel="step $k$", ylabel=r"$\lambda_{\min}(K_{\theta^k}) / \lambda_{\min}(K_\infty)$")
     axes.set_ylim(bottom=0.0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower right", ncols=2)
 
 

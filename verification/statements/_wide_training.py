@@ -72,6 +72,8 @@ class Run:
         Largest change of a single entry, from step 0 to the end.
     kernel : array, shape (M, N, N)
         K_θ at the steps `Study.looks`.
+    kernel_test : array, shape (curve, N)
+        K_θ between the test inputs that are followed and the training inputs, at step 0.
     """
 
     theta0: Params | None
@@ -85,6 +87,7 @@ class Run:
     start: Array
     entry: Array
     kernel: Array
+    kernel_test: Array
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def trained(config: Config) -> Sequence[Study]:
     key = config.seed, config.full
     if key not in _done:
         common = replace(config, statement="wide training")  # the same numbers for every statement
-        plan = {"softplus": (4, 12, 96, 8), "tanh": (4, 8, 48, 8)} if config.full else {"softplus": (3, 6, 20, 4)}
+        plan = {"softplus": (4, 12, 96, 8), "tanh": (4, 8, 48, 8)} if config.full else {"softplus": (3, 5, 20, 4)}
         _done[key] = [_study(common, activation, *size) for activation, size in plan.items()]
     return _done[key]
 
@@ -183,4 +186,5 @@ def _run(study: Study, problem: Problem, theta: Params, keep: bool) -> Run:
         np.stack([history.distance, history.distance_W, history.distance_U, history.distance_v]),
         np.asarray([theta.norm(), *(np.linalg.norm(block) for block in start)]),
         np.asarray([max(entry), *entry]), np.stack(kernels),
+        net.ntk(theta, followed[0], problem.X, solver=SOLVER),
     )  # fmt: skip

@@ -105,8 +105,8 @@ def _fluctuation(spectra: Sequence[Spectra]) -> Claim:
         together.append(rms_exponent(case.widths, np.mean((ratio - ratio.mean(axis=0)) ** 2, axis=2)))
         slopes, errors = spread_exponent(case.eigenvalues, case.widths)
         scores += (np.abs(slopes + 0.5) / errors).tolist()
-    found = max(together, key=lambda e: abs(e.value + 0.5))
     verdict = _worst([e.meets(-0.5) for e in together])
+    found = max((e for e in together if e.meets(-0.5) is verdict), key=lambda e: abs(e.value + 0.5))
     single = max(scores) <= _student_limit(len(spectra[0].kernel), len(scores))
     return Claim(
         "eigenvalues",
