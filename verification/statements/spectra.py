@@ -62,8 +62,8 @@ def run(config: Config) -> Result:
             "Six panels. Sorted eigenvalues of the NTK for several widths and of the limiting kernel, for digits and "
             "for random points: those of wide networks lie on those of the limit, over three decades for digits. Their "
             "relative spread over networks against width falls along the dashed line of slope minus one half. The "
-            "smallest eigenvalue in training, relative to that of the limiting kernel, is nearly constant over the "
-            "steps and closer to one for wider networks."
+            "smallest eigenvalue in training, relative to that of the limiting kernel, stays far above zero at every "
+            "width, and closer to one for wider networks."
         ),
         caption=(
             rf"{first.activation}. Top: mean over networks at initialization, with the range that holds 90 % of them. "
