@@ -11,6 +11,12 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     # may turn it into another error.
     signal.signal(signal.SIGINT, lambda *_: (os.write(2, b"interrupted\n"), os._exit(130)))
 
+if __name__ == "__main__":
+    # Before NumPy is imported. The matrices are small, and a BLAS of several threads sums in another order on another
+    # machine, and waits for itself where another process has a core. Who knows better sets these variables.
+    for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
