@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,14 +10,14 @@ import numpy as np
 from scipy import stats
 
 from refimpl import Gauss, Params, train
-from refimpl.errors import DivergenceError
-from refimpl.training import linearize
+from refimpl.errors import TrainingError
+from refimpl.training import TrainingStep, linearize
 from verification import Config
 from verification.statements._data import DIM, Array
 from verification.statements._stepsize import Problem
 
-SOLVER = Gauss(nodes=6, steps=1)
-"""Exact to 9 digits on softplus networks, to 6 on tanh; its gradients are exact for the discrete network."""
+RISEN = 1e3
+"""A run whose loss has risen by this factor ends: (14) is decided, and the solver need not follow it further."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,14 @@ class Descent:
         ‖θ^k − θ^0‖.
     linear : array, shape (K + 1,)
         The loss of the linear dynamics with K_{θ^0}.
-    diverged : bool
-        Whether the loss became so large that training was given up.
+    ended : bool
+        Whether it ended early, because the loss had risen too far.
     """
 
     loss: Array
     distance: Array
     linear: Array
-    diverged: bool
+    ended: bool
 
     def constant(self, of: Problem) -> float:
         """C ‖X‖ of (13): sup_k ‖θ^k − θ^0‖ λ_0 / √L(θ^0)."""
@@ -65,6 +66,15 @@ class Ensemble:
         return np.asarray([[self.problem.keeps(run.linear, self.rate) for run in row] for row in self.runs])
 
     @property
+    def latest_break(self) -> int:
+        """The step at which the last of the widest networks has broken (14); 0 if one never does."""
+        firsts = []
+        for run in self.runs[-1]:
+            broken = run.loss[1:] > run.loss[0] * self.problem.promise(self.rate, len(run.loss) - 1)[1:]
+            firsts.append(int(broken.argmax()) + 1 if broken.any() else 0)
+        return 0 if 0 in firsts else max(firsts)
+
+    @property
     def constants(self) -> Array:
         """C ‖X‖ of (13), shape (widths, seeds)."""
         return np.asarray([[run.constant(self.problem) for run in row] for row in self.runs])
@@ -75,17 +85,27 @@ def initial(config: Config, of: Problem, width: int, seed: int) -> Params:
     return of.net.init(width, DIM, seed=config.rng("theta", of.net.phi.name, width, seed))
 
 
+def solver(of: Problem) -> Gauss:
+    """Exact to 9 digits on softplus networks, to 6 on tanh; its gradients are exact for the discrete network."""
+    return Gauss(nodes=6, steps=math.ceil(of.net.horizon))
+
+
 def descend(of: Problem, theta: Params, rate: float, steps: int) -> Descent:
-    """Train one network; a run that diverges is kept up to there."""
+    """Train one network. A run that explodes is kept up to there, if (14) is broken by then."""
+    most = RISEN * of.net.loss(theta, of.X, of.y, solver(of))
+
+    def risen(at: TrainingStep) -> bool:
+        return at.loss > most
+
     try:
-        run, diverged = train(of.net, theta, of.X, of.y, lr=rate, steps=steps, solver=SOLVER), False
-    except DivergenceError as error:
-        if error.history is None:
+        run = train(of.net, theta, of.X, of.y, lr=rate, steps=steps, solver=solver(of), callback=risen)
+    except TrainingError as error:  # θ^k is far away, and its equations are stiff
+        if error.history is None or of.keeps(error.history.loss, rate):
             raise
-        run, diverged = error.history, True
-    kernel = of.net.ntk(theta, of.X, solver=SOLVER)
-    line = linearize(kernel, of.y, run.predictions[0], rate, np.arange(run.steps + 1))
-    return Descent(run.loss, run.distance, line.loss, diverged)
+        run = error.history
+    kernel = of.net.ntk(theta, of.X, solver=solver(of))
+    line = linearize(kernel, of.y, run.predictions[0], rate, np.arange(run.steps + 1), rtol=1e-12)
+    return Descent(run.loss, run.distance, line.loss, run.steps < steps)
 
 
 def ensemble(config: Config, of: Problem, rate: float, widths: Sequence[int], seeds: int, steps: int) -> Ensemble:

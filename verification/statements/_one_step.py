@@ -64,7 +64,7 @@ class Defect:
 def defect(activation: str, source: str, theta: Params, task: Task, rate: float, solver: Gauss) -> Defect:
     """Take the step with η = `rate` and its halves, each from the same θ^0."""
     net = NeuralODE(activation)
-    rates = rate * 0.5 ** np.arange(HALVINGS)
+    rates = np.ldexp(rate, -np.arange(HALVINGS))
     u, gradient = net.predict(theta, task.X, solver), net.gradient(theta, task.X, task.y, solver)
     predicted = net.ntk(theta, task.X, solver=solver) @ (u - task.y)
     steps = [net.predict(theta + -float(eta) * gradient, task.X, solver) - u + eta * predicted for eta in rates]

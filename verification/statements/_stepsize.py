@@ -89,7 +89,7 @@ class Problem:
 
     def promise(self, rate: float, steps: int) -> Array:
         """The right-hand side of (14) over L(θ^0), (1 − ηλ_0)^k for k = 0, …, steps."""
-        bound: Array = (1 - rate * self.least) ** np.arange(steps + 1)
+        bound = np.asarray((1 - rate * self.least) ** np.arange(steps + 1), dtype=np.float64)
         return bound
 
     def keeps(self, loss: Array, rate: float) -> bool:

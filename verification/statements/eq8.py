@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from refimpl import Gauss, NeuralODE, Params, SolveIVP, train
-from refimpl.training import History, linearize
+from refimpl.training import History, TrainingStep, linearize
 from verification import Agreement, Claim, Config, Result, Table, Verdict, compare
 from verification.statement import Value
 from verification.statements._by_hand import limit_kernel
@@ -227,7 +227,7 @@ def _whole(config: Config, given: Mapping[str, Task], width: int, steps: int) ->
         done = TRAINED * net.loss(theta, task.X, task.y, solver=SOLVER)
         run = train(
             net, theta, task.X, task.y, task.X_test, lr=lr, steps=steps, solver=SOLVER,
-            callback=lambda at, done=done: at.loss <= done,
+            callback=_reached(done),
         )  # fmt: skip
         linear = {}
         for name, K in (("$K_{\\theta^0}$", kernel), ("$K_\\infty$", limit)):
@@ -235,6 +235,10 @@ def _whole(config: Config, given: Mapping[str, Task], width: int, steps: int) ->
             linear[name] = np.sqrt(2 * line.loss)
         found.append(Whole(source, width, run, deviations(run, kernel, task)[0], linear))
     return found
+
+
+def _reached(loss: float) -> Callable[[TrainingStep], bool]:
+    return lambda at: at.loss <= loss
 
 
 def _returns(whole: Sequence[Whole]) -> Claim:
@@ -342,19 +346,21 @@ def _figure(defects: Sequence[Defect], studies: Sequence[Study], whole: Sequence
     for quantity, slope, label in (("frozen", -1.0, "predicted $n^{-1}$"), ("limit", -0.5, "predicted $n^{-1/2}$")):
         start = (float(first.widths[0]), float(rms(first.found[quantity])[0][0]))
         guide(middle, first.widths, slope=slope, through=start, label=label)
-    one = whole[0]
-    k = np.arange(one.run.steps + 1)
-    title = f"whole training, $n = {one.width}$"
+    middle.set_ylim(bottom=middle.get_ylim()[0] / 30)  # room for the legend
+    middle.legend(loc="lower left", ncols=2)
+    run = whole[0]
+    k = np.arange(run.run.steps + 1)
+    title = f"whole training, $n = {run.width}$"
     below.set(xlabel="step $k$", ylabel=r"$\|u^k - y\|$", yscale="log", title=title)
-    below.plot(k, np.sqrt(2 * one.run.loss), color=BLUE, linewidth=2.4, label="measured")
-    for (name, residual), style, colour in zip(one.linear.items(), ("--", ":"), (VERMILLION, GREY), strict=True):
+    below.plot(k, np.sqrt(2 * run.run.loss), color=BLUE, linewidth=2.4, label="measured")
+    for (name, residual), style, colour in zip(run.linear.items(), ("--", ":"), (VERMILLION, GREY), strict=True):
         below.plot(k, residual, color=colour, linestyle=style, label=f"predicted by (8) with {name}")
     below.legend()
     return figure
 
 
 def _defect_table(defects: Sequence[Defect]) -> Table:
-    rows = [
+    rows: list[Sequence[Value]] = [
         (
             f"{found.activation}, {found.source}", _round(found.rates[0]),
             _round(found.norm[0]), _round(found.norm[-1]), _round(found.order[0]),
