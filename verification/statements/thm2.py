@@ -131,7 +131,7 @@ def run(config: Config) -> Result:
 def _experiment(config: Config, problems: Mapping[tuple[str, str], Problem], digits: Task) -> Experiment:
     full = config.full
     widths = (64, 128, 256, 512) if full else (32, 64, 128)
-    seeds, steps, few = (12, 32, 10) if full else (8, 10, 5)
+    seeds, steps, few = (10, 20, 8) if full else (8, 10, 5)
     softplus = [problems["softplus", source] for source in ("digits", "sphere")]
     tanh = [problems["tanh", source] for source in ("digits", "sphere")]
     long = problem("softplus", "digits", digits.X, digits.y, LONG)
