@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from refimpl import Gauss, NeuralODE, Params, SolveIVP, train
-from refimpl.training import History, TrainingStep, linearize
-from verification import Agreement, Claim, Config, Result, Table, Verdict, compare
-from verification.statement import Value
-from verification.statements._by_hand import limit_kernel
+from refimpl import Gauss, NeuralODE, train
+from refimpl.training import TrainingStep, linearize
+from verification import Claim, Config, Result, Verdict
 from verification.statements._data import DIM, Array
-from verification.statements._lazy import QUANTITIES, SOLVER, Study, deviations, narrowed, network, study
+from verification.statements._eq8_report import Whole, defect_table, figure, whole_table, width_table
+from verification.statements._eq8_roads import apart, dynamics, limits, roads
+from verification.statements._lazy import SOLVER, Study, deviations, study
 from verification.statements._one_step import HALVINGS, Defect, defect
-from verification.statements._paths import LEVEL, rms, slopes, student
+from verification.statements._paths import LEVEL, slopes, student
 from verification.statements._tasks import Task, tasks
-from verification.style import BLUE, GREY, VERMILLION, guide, loglog, new_figure, series
 
 ID = "eq8"
+
 TITLE = r"The predictions follow linear dynamics with the NTK"
+
 CLAIM = r"$u^{k+1} - y \approx (I - \eta H^k)(u^k - y)$, with $H^k$ the NTK Gram matrix at $\theta^k$."
 
 COUNT, TESTED = 8, 4
@@ -31,17 +30,6 @@ TRAINED = 1e-6
 """Part of the initial loss at which training counts as complete."""
 
 SLOW = "It falls, but its interval misses the predicted rate: too few or too narrow networks, or another rate."
-
-
-@dataclass(frozen=True)
-class Whole:
-    """One network trained to the end, and the residuals ‖u^k − y‖ of the linear dynamics beside its own."""
-
-    source: str
-    width: int
-    run: History
-    apart: Array
-    linear: dict[str, Array]
 
 
 def run(config: Config) -> Result:
@@ -64,7 +52,7 @@ def run(config: Config) -> Result:
             _rate("limit", studies, "limit", -0.5, _LIMIT), _rate("limit-test", studies, "limit, test", -0.5, _TEST),
             _returns(whole),
         ],
-        agreements=[_roads(defects), *_dynamics(config, given["sphere"], studies), _limits(given)],
+        agreements=[roads(defects), *dynamics(config, given["sphere"], studies), limits(given)],
         experiment=(
             rf"Gradient descent (5) on {COUNT} images of digits (3 against 8) and on {COUNT} random points of "
             rf"$S^{{63}}$ with labels $\pm 1$, {TESTED} more of each as test inputs, $T = 1$, "
@@ -87,7 +75,7 @@ def run(config: Config) -> Result:
             "steps of the complete run": max(found.run.steps for found in whole),
             "paths": max(plan.values()), "activations": list(dict.fromkeys(found.activation for found in defects)),
         },
-        figure=_figure(defects, studies, whole),
+        figure=figure(defects, studies, whole),
         alt=(
             "Three panels. Above, log-log: the defect of one gradient step against the step size lies on the dashed "
             "line that half the second derivative predicts, of slope two. Middle, log-log against width: the "
@@ -101,7 +89,7 @@ def run(config: Config) -> Result:
             r"intervals, each over the power of the residual that the table names. "
             rf"Below: {whole[0].source}, $n = {whole[0].width}$."
         ),
-        tables=[_defect_table(defects), _width_table(studies), _whole_table(whole)],
+        tables=[defect_table(defects), width_table(studies), whole_table(whole)],
         scope=(
             r"The sign $\approx$ states no size; checked are the order in $\eta$ and the rates in $n$ for these "
             r"networks in the NTK parameterisation, with $\eta \le 1 / \lambda_{\max}(K_\infty)$."
@@ -113,22 +101,23 @@ _CURVATURE = (
     r"One step of size $\eta = 1/\lambda_{\max}$: the defect of (8) over $\frac{1}{2} \eta^2 \|\nabla L\|^2$ falls "
     r"with width as $n^{-1}$, inside the bound $n^{-1/2}$ (measured: the exponent)."
 )
+
 _DRIFT = (
     r"The kernel hardly moves: $\sup_k \|H^k - H^0\| / \|H^0\|$ over $\|u^0 - y\|$ falls as $n^{-1}$, inside the bound "
     r"$n^{-1/2}$ (measured: the exponent; half way and at the last step)."
 )
+
 _FROZEN = (
     r"All steps: $\sup_k \|u^k - u_{\mathrm{lin}}^k\|$ over $\|u^0 - y\|^2$, with the initial kernel $K_{\theta^0}$ in "
     r"the linear dynamics, falls as $n^{-1}$ (measured: the exponent)."
 )
+
 _LIMIT = (
     r"All steps: $\sup_k \|u^k - u_{\mathrm{lin}}^k\|$ over $\|u^0 - y\|$, with the deterministic $K_\infty$, falls as "
     r"$n^{-1/2}$ (measured: the exponent)."
 )
+
 _TEST = "The same at inputs that are not trained on (measured: the exponent)."
-
-
-# One step
 
 
 def _defects(config: Config, given: Mapping[str, Task], width: int) -> list[Defect]:
@@ -155,18 +144,9 @@ def _order(defects: Sequence[Defect]) -> Claim:
     )
 
 
-def _apart(found: Defect) -> tuple[float, float]:
-    """Relative distance between the two roads to ½ D²f[∇L, ∇L], and what their errors allow."""
-    limit, error = found.limit
-    size = float(np.linalg.norm(found.second))
-    # The weights of the extrapolation sum to at most 7 in absolute value; the outputs err by 1e-12, which η² divides.
-    solver = 7 * found.solver_error / float(found.rates[-1]) ** 2
-    return float(np.linalg.norm(limit - found.second)) / size, (error + found.second_error + solver) / size
-
-
 def _coefficient(defects: Sequence[Defect]) -> Claim:
-    worst = max(defects, key=lambda found: _apart(found)[0] / _apart(found)[1])
-    difference, allowed = _apart(worst)
+    worst = max(defects, key=lambda found: apart(found)[0] / apart(found)[1])
+    difference, allowed = apart(worst)
     size = float(np.linalg.norm(worst.limit[0]))
     return Claim(
         "coefficient",
@@ -177,20 +157,6 @@ def _coefficient(defects: Sequence[Defect]) -> Claim:
         predicted=float(np.linalg.norm(worst.second)),
         uncertainty=allowed * size,
     )
-
-
-def _roads(defects: Sequence[Defect]) -> Agreement:
-    difference, allowed = max((_apart(found) for found in defects), key=lambda pair: pair[0] / pair[1])
-    return Agreement(
-        r"$\frac{1}{2} D^2 f[\nabla L, \nabla L]$",
-        ("defect of outputs, extrapolated in $\\eta$", "differences of adjoint Jacobians along the gradient"),
-        difference,
-        allowed,
-        r"last changes of both extrapolations, and 1e-12 promised by Gauss for the outputs, over $\eta^2$",
-    )
-
-
-# Rates in width
 
 
 def _exponents(studies: Sequence[Study], quantity: str) -> dict[str, Array]:
@@ -210,9 +176,6 @@ def _rate(id: str, studies: Sequence[Study], quantity: str, predicted: float, te
     verdict = Verdict.HOLDS if on_rate else Verdict.FAILS if rises else Verdict.UNDECIDED
     scope = "" if on_rate else SLOW if falls else "The interval of the exponent does not exclude that it is positive."
     return Claim(id, text, verdict, measured=mean, predicted=predicted, uncertainty=half, scope=scope)
-
-
-# Whole training
 
 
 def _whole(config: Config, given: Mapping[str, Task], width: int, steps: int) -> list[Whole]:
@@ -255,152 +218,3 @@ def _returns(whole: Sequence[Whole]) -> Claim:
         uncertainty=None,
         scope="" if complete else "The run ended before training was complete.",
     )
-
-
-# Roads
-
-
-def _dynamics(config: Config, task: Task, studies: Sequence[Study]) -> list[Agreement]:
-    net, steps = NeuralODE("softplus"), studies[0].steps
-    theta = narrowed(network(config, net, 0, int(studies[0].widths[-1])), 64)
-    lr = next(found.lr for found in studies if found.source == "sphere" and found.activation == "softplus")
-    run = train(net, theta, task.X, task.y, task.X_test, lr=lr, steps=steps, solver=SOLVER)
-    # The same descent written out, with gradients by scipy.integrate.
-    exact, by_hand, at = SolveIVP(), [], theta
-    for _ in range(steps):
-        by_hand.append(net.predict(at, task.X, exact))
-        gradient = net.gradient(at, task.X, task.y, exact)
-        at = Params(at.U - lr * gradient.U, at.W - lr * gradient.W, at.v - lr * gradient.v)
-    by_hand.append(net.predict(at, task.X, exact))
-    smallest = min(float(found.found[f"{name}, relative"].min()) for found in studies for name in ("frozen", "limit"))
-    # Closed form against the recursion (8), at training and test inputs.
-    N, K = len(task.X), net.limit().ntk(task.everything)
-    u0, u0_test = run.predictions[0], np.asarray(run.test_predictions)[0]
-    line = linearize(K[:N, :N], task.y, u0, lr, steps, K[N:, :N], u0_test, rtol=1e-12)
-    u, u_test = u0, u0_test
-    for _ in range(steps):
-        u, u_test = u - lr * K[:N, :N] @ (u - task.y), u_test - lr * K[N:, :N] @ (u - task.y)
-    H, residual = net.ntk(theta, task.X, solver=SOLVER), u0 - task.y
-    gradient = net.gradient(theta, task.X, task.y, SOLVER)
-    eps = float(np.finfo(float).eps)
-    return [
-        compare(
-            rf"$u^k$, $k \le {steps}$ (softplus, $n = {theta.width}$)",
-            {"train() with Gauss collocation": run.predictions, "descent written out with SolveIVP": by_hand},
-            allowed=1e-3 * smallest * float(np.linalg.norm(residual) / np.abs(run.predictions).max()),
-            because="a thousandth of the smallest distance to the linear dynamics that enters a rate",
-        ),
-        compare(
-            rf"$u^{{{steps}}}$ of the linear dynamics, training and test inputs",
-            {
-                "closed form in eigenmodes": np.concatenate([line.predictions, np.asarray(line.test_predictions)]),
-                "recursion (8)": np.concatenate([u, u_test]),
-            },
-            allowed=4 * steps * N * eps, because="roundings of N terms in every step, and of the eigenvectors",
-        ),
-        compare(
-            rf"$H (u - y)$ (softplus, $n = {theta.width}$)",
-            {
-                "contraction of the NTK": H @ residual,
-                r"$\langle \nabla_\theta f, \nabla L \rangle$": net.jacobian(theta, task.X, SOLVER).apply(gradient),
-            },
-            allowed=4 * theta.width * eps, because="sums of n rounded terms, forward, backward and in the contraction",
-        ),
-    ]  # fmt: skip
-
-
-def _limits(given: Mapping[str, Task]) -> Agreement:
-    X = given["sphere"].X
-    net, cosines = NeuralODE("softplus"), (X[:1] @ X[:3].T)[0]
-    coarse, fine = (limit_kernel(net, cosines, nodes, points) for nodes, points in ((8, 32), (8, 40)))
-    return compare(
-        r"$K_\infty(x_1, x_j)$ (softplus, random points)",
-        {"Gauss scheme": net.limit().ntk(X[:1], X[:3])[0], "written out by hand": fine},
-        allowed=1e-12 + float(np.abs(fine - coarse).max() / fine.max()),
-        because="1e-12 promised by Gauss, plus the change of the tensor quadrature from 32 to 40 points",
-    )
-
-
-# The report
-
-
-def _figure(defects: Sequence[Defect], studies: Sequence[Study], whole: Sequence[Whole]) -> Figure:
-    figure, (above, middle, below) = new_figure(rows=3)
-    loglog(above, r"step size $\eta$", r"$\|u^1 - y - (I - \eta H^0)(u^0 - y)\|$", title="one step")
-    for index, one in enumerate(defects):
-        series(above, one.rates, one.norm, label=f"{one.activation}, {one.source}", index=index)
-    for one in defects:
-        label = r"predicted $\frac{1}{2} \eta^2 \|D^2 f[\nabla L, \nabla L]\|$" if one is defects[-1] else "_"
-        end = (float(one.rates[-1]), float(one.rates[-1] ** 2 * np.linalg.norm(one.second)))
-        guide(above, one.rates, slope=2, through=end, label=label)
-    first = next(found for found in studies if found.source == "sphere")
-    title = f"growing width, {first.activation}"
-    loglog(middle, "width $n$", "distance from linear dynamics", xticks=first.widths, title=title)
-    labels = {
-        "one step": "one step", "drift": "drift of $H^k$",
-        "frozen": r"training, $K_{\theta^0}$", "limit": r"training, $K_\infty$",
-    }  # fmt: skip
-    for index, (quantity, label) in enumerate(labels.items()):
-        mean, spread = rms(first.found[quantity])
-        series(middle, first.widths, mean, label=label, index=index, spread=spread)
-    for quantity, slope, label in (("frozen", -1.0, "predicted $n^{-1}$"), ("limit", -0.5, "predicted $n^{-1/2}$")):
-        start = (float(first.widths[0]), float(rms(first.found[quantity])[0][0]))
-        guide(middle, first.widths, slope=slope, through=start, label=label)
-    middle.set_ylim(bottom=middle.get_ylim()[0] / 30)  # room for the legend
-    middle.legend(loc="lower left", ncols=2)
-    run = whole[0]
-    k = np.arange(run.run.steps + 1)
-    title = f"whole training, $n = {run.width}$"
-    below.set(xlabel="step $k$", ylabel=r"$\|u^k - y\|$", yscale="log", title=title)
-    below.plot(k, np.sqrt(2 * run.run.loss), color=BLUE, linewidth=2.4, label="measured")
-    for (name, residual), style, colour in zip(run.linear.items(), ("--", ":"), (VERMILLION, GREY), strict=True):
-        below.plot(k, residual, color=colour, linestyle=style, label=f"predicted by (8) with {name}")
-    below.legend()
-    return figure
-
-
-def _defect_table(defects: Sequence[Defect]) -> Table:
-    rows: list[Sequence[Value]] = [
-        (
-            f"{found.activation}, {found.source}", _round(found.rates[0]),
-            _round(found.norm[0]), _round(found.norm[-1]), _round(found.order[0]),
-            _round(float(np.linalg.norm(found.limit[0]))), _round(float(np.linalg.norm(found.second))),
-            *map(_round, _apart(found)),
-        )
-        for found in defects
-    ]  # fmt: skip
-    head = [
-        "network, inputs", r"largest $\eta$", "defect", "at the smallest", "exponent", r"$\lim$ defect$/\eta^2$",
-        r"$\frac{1}{2} \|D^2 f[\nabla L, \nabla L]\|$", "apart", "allowed",
-    ]  # fmt: skip
-    return Table(r"One step; the last two columns are relative", head, rows)
-
-
-def _width_table(studies: Sequence[Study]) -> Table:
-    rows: list[Sequence[Value]] = []
-    for found in studies:
-        for quantity, text in QUANTITIES.items():
-            exponent, half, _ = student(slopes(found.found[quantity], found.widths))
-            relative = found.found.get(f"{quantity}, relative")
-            last = None if relative is None else _round(float(rms(relative)[0][-1]))
-            values = [_round(float(value)) for value in rms(found.found[quantity])[0]]
-            name = f"{found.activation}, {found.source}: {text}"
-            rows.append((name, *values, _round(exponent), _round(half), last))
-    widths = [f"$n = {n}$" for n in studies[0].widths.astype(int)]
-    head = ["quantity", *widths, "exponent", "±", rf"over $\|u^0 - y\|$, {widths[-1]}"]
-    return Table("Root mean square over paths; mean exponent of a path with its 95 % interval", head, rows)
-
-
-def _whole_table(whole: Sequence[Whole]) -> Table:
-    rows: list[Sequence[Value]] = []
-    for found in whole:
-        residual, final = np.sqrt(2 * found.run.loss), float(found.run.loss[-1] / found.run.loss[0])
-        furthest = int(found.apart.argmax())
-        numbers = (final, float(found.apart.max() / residual[0]), float(found.apart[-1] / residual[0]))
-        rows.append((f"{found.source}, $n = {found.width}$", found.run.steps, *map(_round, numbers), furthest))
-    head = ["run", "steps", "loss left", r"$\sup_k$ distance", "distance at the end", "furthest at step"]
-    return Table(r"Whole training (softplus); distances to (8) with $K_{\theta^0}$, over $\|u^0 - y\|$", head, rows)
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")
