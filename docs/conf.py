@@ -138,10 +138,10 @@ def all_public_names_are_described(app, env):
             logger.warning("refimpl.%s is described on no page of docs/reference", name)
 
 
-def mathml_of(node, latex):
+def mathml_of(node, latex, set_by=mathml.formula):
     """MathML; a formula that cannot be read is a warning, which -W turns into a failure."""
     try:
-        return str(mathml.formula(latex))
+        return str(set_by(latex))
     except ValueError as error:
         logger.warning("%s", error, location=node)
         return ""
@@ -158,7 +158,7 @@ def visit_math_block(self, node):
     latex, number = node.astext(), ""
     if tag := re.search(r"\\tag\{([^}]*)\}", latex):
         latex, number = latex.replace(tag[0], ""), f'<span class="eqno">({tag[1]})</span>'
-    formula = mathml_of(node, latex.strip()).replace('display="inline"', 'display="block"', 1)
+    formula = mathml_of(node, latex.strip(), mathml.displayed)
     self.body.append(self.starttag(node, "div", CLASS="formula") + formula + number + "</div>\n")
     raise nodes.SkipNode
 

@@ -32,7 +32,8 @@ def _kind(array: Array, name: str = "arrays") -> str:
         return library
     given = type(array)
     origin = "" if given.__module__ == "builtins" else f"{given.__module__}."
-    raise TypeError(f"{name} must come from {SUPPORTED}, got {origin}{given.__qualname__}")
+    advice = ": make it one, by numpy.asarray for instance" if isinstance(array, list | tuple) else ""
+    raise TypeError(f"{name} must come from {SUPPORTED}, got {origin}{given.__qualname__}{advice}")
 
 
 def namespace(*arrays: Array, **named: Array) -> Namespace:

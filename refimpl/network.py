@@ -193,6 +193,8 @@ class NeuralODE:
 
         Exactly symmetric without X2; no array of N × n² entries is formed.
         """
+        if isinstance(X2, Solver):
+            raise TypeError(f"X2 must be an array or None, got {X2!r}: pass it as solver=")
         xp, X, sweep, layered = self._sweep(theta, X, solver)
         _, X2, other, _ = (xp, X, sweep, layered) if X2 is None else self._sweep(theta, X2, solver, "X2")
         blocks = contraction.kernel(xp, sweep, X, other, X2, self._scales(theta), layered)

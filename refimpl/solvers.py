@@ -87,6 +87,8 @@ class SolveIVP(Solver):
         if self.method not in ivp.QUADRATURE:
             raise ValueError(f"method must be one of {', '.join(ivp.QUADRATURE)}, got {self.method!r}")
         _check_positive(rtol=self.rtol, atol=self.atol)
+        object.__setattr__(self, "rtol", float(self.rtol))
+        object.__setattr__(self, "atol", float(self.atol))
 
     def _tolerance(self, system: System) -> ivp.Tolerance:
         if not is_numpy(system.xp):
@@ -152,7 +154,9 @@ class Gauss(Solver):
             value = getattr(self, name)
             if value is not None:
                 _check_count(name, value)
+                object.__setattr__(self, name, int(value))
         _check_positive(rtol=self.rtol)
+        object.__setattr__(self, "rtol", float(self.rtol))
         if self.rtol >= 1:
             raise ValueError(f"rtol must be below 1, got {self.rtol!r}")
 
@@ -226,6 +230,7 @@ class Euler(Solver):
 
     def __post_init__(self) -> None:
         _check_count("depth", self.depth)
+        object.__setattr__(self, "depth", int(self.depth))
 
     def scheme(self, horizon: float) -> Scheme:
         """The scheme on [0, T]."""

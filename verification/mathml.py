@@ -13,6 +13,8 @@ from markupsafe import Markup, escape
 _FORMULA = re.compile(r"(\(?)(?<!\\)\$(.+?)(?<!\\)\$([).,;:]*)", re.DOTALL)
 _DOLLAR = re.compile(r"(?<!\\)\$")
 RELATIONS = frozenset("=≠<>≤≥≪≫≈∼≃≅∝→↦∈∉⊂⊆")
+BREAKS = RELATIONS | {"+"}
+"""Signs of a long formula after which a line may end."""
 
 _LONG = 20
 """Letters and signs of a formula that is too wide for a phone."""
@@ -69,10 +71,14 @@ def _plain(part: str) -> Markup:
 
 
 def _unbroken(before: str, latex: str, after: str) -> Markup:
-    # A browser may break the line between a formula and the full stop behind it.
-    if not (before or after):
-        return formula(latex)
-    return Markup('<span class="unbroken">{}{}{}</span>').format(before, formula(latex), after)
+    # A browser may break the line between a formula and the full stop behind it; within a long formula it should.
+    parts = _parts(latex)
+    parts[0], parts[-1] = escape(before) + parts[0], parts[-1] + escape(after)
+    tied = Markup('<span class="unbroken">{}</span>')
+    for end, mark in ((0, before), (-1, after)):
+        if mark and not (len(parts) == 1 and end == -1 and before):
+            parts[end] = tied.format(parts[end])
+    return Markup("<wbr>").join(parts)
 
 
 def formula(latex: str) -> Markup:
@@ -90,8 +96,19 @@ def formula(latex: str) -> Markup:
     ...
     ValueError: the formula '\\undefinedcommand x' has an unknown command: \undefinedcommand
     """
+    return Markup("<wbr>").join(_parts(latex))
+
+
+def _parts(latex: str) -> list[Markup]:
     # Browsers do not break lines within a formula: after the relations of a long one they may.
-    return Markup("<wbr>").join(Markup(ElementTree.tostring(line, encoding="unicode")) for line in _lines(tree(latex)))
+    return [Markup(ElementTree.tostring(line, encoding="unicode")) for line in _lines(tree(latex))]
+
+
+def displayed(latex: str) -> Markup:
+    """MathML of one formula on a line of its own, in one piece; errors as in `formula`."""
+    root = tree(latex)
+    root.set("display", "block")
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
 def tree(latex: str) -> ElementTree.Element:
@@ -125,7 +142,7 @@ def _lines(root: ElementTree.Element) -> list[ElementTree.Element]:
     lines: list[list[ElementTree.Element]] = [[]]
     for child in row:
         lines[-1].append(child)
-        if child.tag == "mo" and child.text in RELATIONS and child is not row[-1]:
+        if child.tag == "mo" and child.text in BREAKS and child is not row[-1]:
             lines.append([])
     found = []
     for line in lines:

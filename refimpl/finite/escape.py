@@ -1,13 +1,16 @@
 """Whether a solution escapes to infinity, or only grows.
 
 Only a φ without a Lipschitz constant can escape (Gronwall). Near a blow-up h ~ C (t* − t)^(−p), so that |h|/|ḣ| is
-(t* − t)/p and shrinks with growing h, by a factor 10^(6/p) while h grows from 10⁶ to 10¹² times its start; under
-exponential or polynomial growth it stands still. φ(z) = z² has p = 1, and growth like |z|^(4/3) still has p = 3.
+(t* − t)/p and shrinks with growing h, by a factor 10^(3/p) while h grows thousandfold; under exponential or polynomial
+growth it stands still. φ(z) = z² has p = 1, and growth like |z|^(3/2) still has p = 2. Two such spans are watched,
+since one neuron can take over from another.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 from refimpl.backend import Array, Namespace, overflow_is_checked
 from refimpl.errors import AccuracyError, BlowUpError
@@ -15,17 +18,22 @@ from refimpl.finite.forward import StageDivergenceError, combine, step_forward
 from refimpl.finite.system import System
 from refimpl.scheme import gauss
 
-GROWN, ESCAPED = 1e6, 1e12
-"""Growth of |h| between which |h|/|ḣ| is watched."""
+GROWTH = (1e6, 1e9, 1e12)
+"""Growth of |h| at which |h|/|ḣ| is looked at; at the last it is decided."""
 
-SHRUNK = 100.0
-"""Factor by which |h|/|ḣ| has to shrink meanwhile."""
+SHRUNK = 10.0
+"""Factor by which |h|/|ḣ| has to shrink from each to the next."""
 
 RESOLVED = 1e-8
 """Relative distance of T from the blow-up time at which one cannot be told from the other."""
 
 MAX_STEPS = 20_000
 """Steps for which a solution is followed."""
+
+
+def shrinks(scales: Sequence[float]) -> bool:
+    """Whether these values of |h|/|ḣ|, one for each of `GROWTH`, are those of a solution that escapes."""
+    return len(scales) == len(GROWTH) and all(late < early / SHRUNK for early, late in pairwise(scales))
 
 
 def time_scale(xp: Namespace, start: float, h: Array, rate: Array) -> float:
@@ -49,14 +57,16 @@ def raise_if_escaping(system: System, failure: StageDivergenceError) -> None:
         return
     xp, W, phi = system.xp, system.weights(0), system.activation.phi
     time, h, horizon = failure.time, failure.state, system.horizon
-    start, grown = 1.0 + float(xp.max(xp.abs(system.h0))), None
+    start, scales = 1.0 + float(xp.max(xp.abs(system.h0))), list[float]()
     step = horizon - time
     for _ in range(MAX_STEPS):
         scale = time_scale(xp, start, h, xp.matmul(W, phi(h)))
         growth = float(xp.max(xp.abs(h))) / start
-        if grown is None and growth > GROWN:
-            grown = scale
-        if grown is not None and growth > ESCAPED and scale < grown / SHRUNK:
+        if not scale > 0:
+            raise AccuracyError(f"the rate of h overflows {h.dtype} near t = {time:.6g}, before T = {horizon:g}")
+        while len(scales) < len(GROWTH) and growth > GROWTH[len(scales)]:
+            scales.append(scale)
+        if shrinks(scales):
             if time + scale < (1 - RESOLVED) * horizon:
                 raise BlowUpError(f"h(t) escapes to infinity near t = {time:.9g}, before T = {horizon:g}", time=time)
             raise AccuracyError(f"h(t) escapes to infinity so near T = {horizon:g} that before or after cannot be told")

@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 
 from refimpl.backend import Array, overflow_is_checked
 from refimpl.errors import AccuracyError, BlowUpError
-from refimpl.finite.escape import ESCAPED, GROWN, SHRUNK, time_scale
+from refimpl.finite.escape import GROWTH, shrinks, time_scale
 from refimpl.finite.panels import refined
 from refimpl.finite.system import Sweep, System
 from refimpl.quadrature import Host
@@ -25,6 +25,9 @@ IMPLICIT = ("Radau", "BDF", "LSODA")
 
 LARGEST_JACOBIAN = 1 << 24
 """Largest number N n² of entries in the block-diagonal Jacobian of an implicit method."""
+
+LARGEST_RATE = 1e120
+"""Rates of a solution that is not bounded a priori are clipped here."""
 
 SMALLEST_RTOL = 100 * float(np.finfo(float).eps)
 """Below this `solve_ivp` silently works with a larger rtol."""
@@ -151,18 +154,17 @@ def _integrate(
     with overflow_is_checked():
         solution = solve_ivp(safe, span, start, events=None if bounded else _growth(start), **options)
         if solution.status == 1:
-            time = float(solution.t[-1])
-            before, after = (
-                time_scale(np, 1.0 + float(np.max(np.abs(start))), h[0], rate(time, h[0])) for h in solution.y_events
-            )
-            if after < before / SHRUNK:
+            time, size = float(solution.t[-1]), 1.0 + float(np.max(np.abs(start)))
+            if shrinks([time_scale(np, size, h[0], rate(time, h[0])) for h in solution.y_events]):
                 raise _blow_up(time, system.horizon)
             solution = solve_ivp(safe, span, start, **options)  # it only grows
+        if not bounded:
+            _check_unclipped(solution, rate)
     if solution.status == 0 and np.isfinite(solution.y[:, -1]).all():
         return solution
     time = float(solution.t[-1])
     growth = np.max(np.abs(solution.y[:, -1])) / (1 + np.max(np.abs(start)))
-    if not bounded and growth > GROWN:  # the step fell below the rounding of t
+    if not bounded and growth > GROWTH[0]:  # the step fell below the rounding of t
         raise _blow_up(time, system.horizon)
     raise AccuracyError(f"{tolerance.method} stopped at t = {time:.6g}: {solution.message}")
 
@@ -172,7 +174,7 @@ def _blow_up(time: float, horizon: float) -> BlowUpError:
 
 
 def _growth(start: Host) -> list[Callable[[float, Host], float]]:
-    """Events of a solution that is not bounded a priori: growth by the factors `GROWN` and, the end, `ESCAPED`."""
+    """Events of a solution that is not bounded a priori: growth by the factors `GROWTH`, the last of them the end."""
 
     def reaches(factor: float, terminal: bool) -> Callable[[float, Host], float]:
         limit = factor * (1 + np.max(np.abs(start)))
@@ -183,17 +185,23 @@ def _growth(start: Host) -> list[Callable[[float, Host], float]]:
         event.terminal = terminal  # type: ignore[attr-defined]  # the protocol of solve_ivp
         return event
 
-    return [reaches(GROWN, False), reaches(ESCAPED, True)]
+    return [reaches(factor, factor == GROWTH[-1]) for factor in GROWTH]
 
 
 def _clipped(rate: Callable[[float, Host], Array]) -> Callable[[float, Host], Array]:
     """A rate that stays finite where a trial step lands beyond the blow-up: scipy loops for ever on NaN."""
-    largest = 1e120
 
     def clipped(t: float, flat: Host) -> Array:
-        return np.clip(np.nan_to_num(rate(t, flat), nan=largest), -largest, largest)
+        return np.clip(np.nan_to_num(rate(t, flat), nan=LARGEST_RATE), -LARGEST_RATE, LARGEST_RATE)
 
     return clipped
+
+
+def _check_unclipped(solution: Any, rate: Callable[[float, Host], Array]) -> None:
+    """Refuse a solution on whose way a rate was clipped; looked at after every step."""
+    for t, flat in zip(solution.t, solution.y.T, strict=True):
+        if np.isfinite(flat).all() and not np.max(np.abs(rate(t, flat)), initial=0.0) < LARGEST_RATE:
+            raise AccuracyError(f"the rate of h is beyond {LARGEST_RATE:g} near t = {t:.6g}, and not followed")
 
 
 def _jacobian_options(method: str, blocks: Callable[[float, Host], Array], n: int, N: int) -> dict[str, Any]:

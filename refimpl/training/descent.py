@@ -21,7 +21,8 @@ from refimpl.training.history import History, Recorder, Row, TrainingStep, half_
 from refimpl.training.optimizers import Optimizer, State
 
 ENORMOUS = 1e9
-"""How many times its own start, or the loss of predicting 0, a loss may reach before training counts as diverged."""
+"""How many times its start, the loss of predicting 0, and that of errors of 1, a loss may reach before training counts
+as diverged: targets and first outputs near 0 say nothing of the outputs that are normal on the way."""
 
 
 def train(
@@ -201,7 +202,7 @@ class Run:
         except AccuracyError as failure:
             if k == 0:
                 raise
-            message = f"training cannot go on at step {k}: {failure}"
+            message = f"training cannot go on at step {k}{self._advice}: {failure}"
             raise TrainingError(message, step=k, history=self.history()) from failure
 
     def _check_finite(self, row: Row) -> None:
@@ -214,13 +215,18 @@ class Run:
     def _check_size(self) -> None:
         """Raise for a loss that is beyond anything from which training comes back."""
         training = self.recorder.problem
-        scale = max(float(self.recorder.rows[0]["loss"]), float(half_square(training.xp, training.y)))
+        scale = float(half_square(training.xp, training.y))
+        scale = max(scale, float(self.recorder.rows[0]["loss"]), training.y.shape[0] / 2)
         if self.loss > ENORMOUS * scale:
             raise self._diverged(f"the loss is {self.loss:.3g}, more than {ENORMOUS:g} times {scale:.3g}")
 
     def _diverged(self, reason: str) -> DivergenceError:
         k = self.at.step
-        return DivergenceError(f"training diverged at step {k}: {reason}", step=k, history=self.history())
+        return DivergenceError(f"training diverged at step {k}{self._advice}: {reason}", step=k, history=self.history())
+
+    @property
+    def _advice(self) -> str:
+        return f" with lr={self.at.lr:.6g}, which may be too large"
 
 
 def _count(name: str, value: int, least: int) -> int:

@@ -145,7 +145,7 @@ def linearize(
     rate = _rate(lr, values)
     present = xp.matmul(vectors.T, u0 - y)
     if np.isinf(counts).any():
-        check_limit(rate, values, to_host(present), K.shape[0] * accuracy)
+        check_limit(rate, values, to_host(present))
     remaining, integrated = mode_functions(rate, values, np.atleast_1d(counts), floor)
 
     residual = xp.matmul(_weighted(xp, remaining, present), vectors.T)

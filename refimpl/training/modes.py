@@ -53,9 +53,10 @@ def mode_functions(rate: float, values: Host, counts: Host, floor: float) -> tup
     return remaining, integrated
 
 
-def check_limit(rate: float, values: Host, present: Host, resolution: float) -> None:
-    """Raise if a mode that is present in u^0 − y, beyond rounding, does not decay."""
-    excited = np.abs(present) > resolution * np.linalg.norm(present)
+def check_limit(rate: float, values: Host, present: Host) -> None:
+    """Raise if a mode that is present in u^0 − y, beyond the rounding of its coefficient, does not decay."""
+    rounding = values.size * float(np.finfo(np.float64).eps)
+    excited = np.abs(present) > rounding * np.linalg.norm(present)
     stuck = values[excited & (rate * values >= 2)]
     if stuck.size:
         raise ValueError(

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from refimpl.backend import square
 from refimpl.training.optimizers import Optimizer
 from refimpl.training.problem import Problem
 
@@ -56,10 +57,10 @@ def learning_rate(lr: float | str, problem: Problem) -> float:
     if X.shape[0] == 0:
         raise ValueError(f"lr={lr!r} needs at least one input, got X of shape {tuple(X.shape)}")
     if lr == "theorem":
-        largest, what = float(xp.linalg.matrix_norm(X, ord=2)) ** 2, "X"
+        largest, what = square(float(xp.linalg.matrix_norm(X, ord=2))), "X"
     else:
         K = problem.net.ntk(problem.start, X, solver=problem.solver)
         largest, what = float(xp.linalg.eigvalsh(K)[-1]), "the tangent kernel"
-    if not (largest > 0 and math.isfinite(1 / largest)):
-        raise ValueError(f"lr={lr!r} divides by zero: {what} is zero or too small; give a number")
+    if not (0 < largest < math.inf and math.isfinite(1 / largest)):
+        raise ValueError(f"lr={lr!r} has no value: {what} is zero, or too small or too large; give a number")
     return 1 / largest

@@ -199,3 +199,39 @@ def test_the_time_of_escape_that_gauss_reports_lies_before_the_escape_and_near_i
     with pytest.raises(BlowUpError) as caught:
         NeuralODE("quadratic", horizon=late * 2).predict(one_neuron(), np.ones((1, 1)), Gauss())
     assert 2 * (1 - 1e-9) < caught.value.time <= 2 * (1 + 1e-11)
+
+
+def relay(last):
+    """Neurons of the degrees 0, 1, 3, …, 255 in t that take over from each other; h_10(1) = `last`, W nilpotent."""
+    n = 10
+    W = np.zeros((n, n))
+    W[1, 0], W[2, 0] = 3e6, 1
+    for j in range(2, 9):
+        W[j + 1, j] = 2 * (2**j - 1)
+    W[9] *= last
+    return Params(np.asarray([[2**0.5]] + 9 * [[0.0]]), W * n**0.5, np.eye(n)[-1] * n**0.5 / last**2)
+
+
+def test_neurons_that_take_over_from_each_other_are_no_escape():
+    found = NeuralODE("quadratic").predict(relay(1e15), np.ones((1, 1)), SolveIVP(rtol=1e-12, atol=1e-14))
+    np.testing.assert_allclose(found, [0.5], rtol=1e-6)  # the degree 255 multiplies errors of t
+
+
+def test_a_rate_too_large_to_be_followed_is_said_to_be_so():
+    """h_2 = c t and h_3 = c² t³/6 with c = 1e61: trial steps are clipped at 1e120, and so would the solution be."""
+    W = np.asarray([[0, 0, 0], [1e61, 0, 0], [0, 1, 0]]) * 3**0.5
+    theta = Params(np.asarray([[2**0.5], [0], [0]]), W, np.asarray([0, 0, 1e-200]))
+    with pytest.raises(AccuracyError, match="not followed"):
+        NeuralODE("quadratic").predict(theta, np.ones((1, 1)), SolveIVP())
+
+
+@pytest.mark.parametrize("solver", [SolveIVP(), Gauss(), Gauss(8, 200), Euler(2000)], ids=str)
+def test_a_linear_activation_of_unknown_constants_never_escapes(solver):
+    net = NeuralODE(Activation(lambda z: 1 * z, np.ones_like, name="own identity"))
+    for w in (290.0, 705.0, 1500.0):
+        try:
+            found = net.predict(one_neuron(w), np.ones((1, 1)), solver)
+        except AccuracyError:
+            continue
+        if not isinstance(solver, Euler):
+            np.testing.assert_allclose(np.log(found), [w], rtol=1e-8)

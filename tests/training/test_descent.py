@@ -269,7 +269,9 @@ def test_tqdm_is_such_a_progress():
 
 
 def test_a_loss_beyond_all_bounds_raises_with_the_history_and_that_step_in_it():
-    with pytest.raises(DivergenceError, match=r"^training diverged at step 1: the loss is .* more than 1e\+09") as info:
+    with pytest.raises(
+        DivergenceError, match=r"^training diverged at step 1 with lr=.*: the loss is .* more than 1e\+09"
+    ) as info:
         run(lr=1e6, steps=50)
     error = info.value
     assert isinstance(error, AccuracyError)
@@ -281,11 +283,16 @@ def test_a_loss_beyond_all_bounds_raises_with_the_history_and_that_step_in_it():
 
 
 def test_an_overflow_raises_with_the_history_before_it():
-    with pytest.raises(DivergenceError, match=r"^training diverged at step 1: .* overflows float64$") as info:
+    with pytest.raises(
+        DivergenceError, match=r"^training diverged at step 1 with lr=.*: .* overflows float64$"
+    ) as info:
         run(lr=1e200, steps=50)
     assert info.value.step == 1
     assert info.value.history.steps == 0
-    with pytest.raises(DivergenceError, match=r"^training diverged at step 0: the update overflows float64$") as info:
+    with pytest.raises(
+        DivergenceError,
+        match=r"^training diverged at step 0 with lr=.*, which may be too large: the update overflows float64$",
+    ) as info:
         train(case.net, case.theta, case.X, 1e10 * case.y, lr=1e305, steps=5, solver=SHORT)
     assert info.value.step == info.value.history.steps == 0
 
@@ -304,7 +311,9 @@ def test_a_solver_that_fails_later_is_no_divergence_and_the_history_is_not_lost(
     # One step is short enough for the fixed-point sweeps at the start, and no longer when W has grown.
     net = NeuralODE("softplus")
     theta, X = net.init(width=8, dim=3, seed=0), refimpl.data.sphere(4, 3, seed=1)
-    with pytest.raises(TrainingError, match=r"^training cannot go on at step 1: the stage equations") as info:
+    with pytest.raises(
+        TrainingError, match=r"^training cannot go on at step 1 with lr=.*: the stage equations"
+    ) as info:
         train(net, theta, X, X[:, 0], lr=100.0, steps=3, solver=Gauss(4, 1))
     assert not isinstance(info.value, DivergenceError)
     assert isinstance(info.value.__cause__, AccuracyError)
@@ -328,6 +337,16 @@ def test_a_loss_that_rises_for_a_while_is_no_divergence():
     loss = train(net, theta, X, X[:, 0], lr=10.0, steps=30, solver=Euler(4)).loss
     assert loss.max() > 1e4 * loss[0]
     assert loss[-1] < loss[0]
+
+
+def test_outputs_and_targets_near_0_are_no_scale_for_divergence():
+    """Adam's first step moves every parameter by lr, whatever the gradient: the loss rises 1e9-fold and comes back."""
+    net = NeuralODE("tanh")
+    theta, X = net.init(width=64, dim=3, seed=0), refimpl.data.sphere(5, 3, seed=1)
+    start = Params(theta.U, theta.W, 0 * theta.v)
+    history = train(net, start, X, 1e-6 * X[:, 0], optimizer="adam", lr=1e-2, steps=300, solver=Euler(4))
+    assert history.loss.max() > 1e9 * history.loss[0]
+    assert history.loss[-1] < 1e-3 * history.loss.max()
 
 
 def test_targets_that_are_fitted_from_the_start_are_no_scale_for_divergence():

@@ -213,6 +213,14 @@ def test_no_end_is_given_where_training_does_not_end():
     assert linearize(K, y, np.zeros(2), 0.49, math.inf).predictions.tolist() == [1.0, 1.0]
 
 
+def test_a_small_but_present_mode_that_grows_has_no_end_however_inaccurate_the_kernel():
+    """The accuracy of K says nothing of u0 − y, which is as it was given."""
+    lam, u0 = np.linspace(1, 2, 100), np.ones(100)
+    u0[-1] = 1e-5
+    with pytest.raises(ValueError, match="needs ηλ < 2"):
+        linearize(np.diag(lam), np.zeros(100), u0, 1.0004, math.inf, rtol=1e-6)
+
+
 def test_growth_beyond_the_largest_number_raises():
     with pytest.raises(AccuracyError, match="overflows float64"):
         linearize(np.eye(1), np.ones(1), np.zeros(1), 3.0, 10**4)

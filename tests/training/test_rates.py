@@ -64,7 +64,7 @@ def test_a_name_that_would_divide_by_zero_raises(name):
     with pytest.raises(ValueError, match=f"lr='{name}' needs at least one input"):
         learning_rate(name, problem(case.X[:0]))
     zero = problem(np.zeros((2, 3)), Params(case.theta.U, case.theta.W, 0 * case.theta.v))
-    with pytest.raises(ValueError, match=f"lr='{name}' divides by zero"):
+    with pytest.raises(ValueError, match=f"lr='{name}' has no value"):
         learning_rate(name, zero)
 
 
@@ -76,3 +76,8 @@ def test_names_work_on_every_library_and_say_in_the_history_what_they_were(xp):
         ).lr
         assert type(lr) is float
         assert lr == pytest.approx(learning_rate(name, problem()), rel=case.rounding)
+
+
+def test_inputs_whose_norm_has_no_square_give_no_rate():
+    with pytest.raises(ValueError, match="lr='theorem' has no value: X is zero, or too small or too large"):
+        learning_rate("theorem", problem(np.full((2, 3), 1e160)))

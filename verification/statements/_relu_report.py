@@ -78,11 +78,11 @@ def floors(found: Curves, solved: Mapping[str, Reference], exact: Exact) -> Tabl
     head = [
         "reference",
         "its relative error",
-        "difference at the deepest ResNet",
-        "levels off at $L$",
+        "relative difference at the deepest ResNet",
+        "exact difference below that error from $L$",
         "wrong signs at $T$",
     ]
-    return Table("Where the gradient difference levels off when the reference is not exact", head, rows)
+    return Table("Where the gradient difference ends when the reference is not exact", head, rows)
 
 
 def wide(many: list[Draws], limit: Prediction) -> Table:

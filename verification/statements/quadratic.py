@@ -115,7 +115,8 @@ def _hypothesis(times: Sequence[Times]) -> Claim:
     return Claim(
         "blow-up",
         r"Without a Lipschitz constant Proposition 1 has no conclusion on all of $[0, T]$: the solutions of all "
-        rf"networks with $n \ge 16$ escape to infinity, at a finite time (measured: how many of {everything}).",
+        rf"{everything} networks with $n \ge 16$ that were drawn escape to infinity, at a finite time (measured: how "
+        r"many). Not of every network: for $W$ near $-c\, I$ and $h_0 > 0$ they decay, at positive probability.",
         Verdict.HOLDS if finite == everything else Verdict.UNDECIDED,
         measured=finite, predicted=everything,
         scope="" if finite == everything else rf"The others were not followed beyond $t = {PATIENCE:g}$.",

@@ -142,7 +142,11 @@ def _literal(id: str, norm: str, found: Sequence[Ensemble]) -> Claim:
         measured=part,
         predicted=1,
         uncertainty=max(part - low, high - part),
-        scope="Neither all networks keep it, nor fewer than half." if verdict is Verdict.UNDECIDED else "",
+        scope={
+            Verdict.UNDECIDED: "Neither all networks keep it, nor fewer than half.",
+            Verdict.FAILS: r"It holds for $\eta \le (2 \lambda_{\max} - \lambda_0) / \lambda_{\max}^2$ with the "
+            r"eigenvalues of $K_\infty$, up to the fluctuation of $K_\theta$ at finite width.",
+        }.get(verdict, ""),
     )
 
 
@@ -251,11 +255,10 @@ def _converged(done: Experiment, of: Problem) -> Claim:
         rf"The loss goes to zero at an exponential rate: with $\eta = 1/\lambda_{{\max}}(K_\infty)$ ({of.name}) it "
         rf"falls to "
         rf"$10^{{-6}}$ of its start in no more than the {bound} steps of (14), and to {left[-1]:.0e} after "
-        rf"{len(left) - 1} (measured: steps to $10^{{-6}}$; predicted: those of the linear dynamics with "
-        r"$K_{\theta^0}$; uncertainty: their difference).",
+        rf"{len(left) - 1} (measured: steps to $10^{{-6}}$; the linear dynamics with $K_{{\theta^0}}$ need "
+        rf"{int(predicted[0]) if predicted.size else 'more than were made'}).",
         verdict,
         measured=steps,
-        predicted=int(predicted[0]) if predicted.size else None,
-        uncertainty=abs(steps - int(predicted[0])) if predicted.size else None,
+        predicted=rf"$\le {bound}$",
         scope="" if reached.size else "The run ended before.",
     )
