@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 _FORMULA = re.compile(r"(\(?)(?<!\\)\$(.+?)(?<!\\)\$([).,;:]*)", re.DOTALL)
 _DOLLAR = re.compile(r"(?<!\\)\$")
 RELATIONS = frozenset("=≠<>≤≥≪≫≈∼≃≅∝→↦∈∉⊂⊆")
-BREAKS = RELATIONS | {"+"}
+BREAKS = RELATIONS | {"+", "/"}
 """Signs of a long formula after which a line may end."""
 
 _LONG = 20

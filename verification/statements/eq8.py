@@ -135,8 +135,8 @@ def _order(defects: Sequence[Defect]) -> Claim:
     order, change = max((found.order for found in defects), key=lambda pair: abs(pair[0] - 2) / pair[1])
     return Claim(
         "step-size",
-        r"One step: $\|u^{k+1} - y - (I - \eta H^k)(u^k - y)\| = O(\eta^2)$ (measured: the exponent at "
-        rf"$\eta \to 0$, from {HALVINGS} halvings of $\eta$; the case furthest from 2 beside its error).",
+        r"One step: the defect of (8), $u^{k+1} - y$ less $(I - \eta H^k)(u^k - y)$, is $O(\eta^2)$ (measured: the "
+        rf"exponent at $\eta \to 0$, from {HALVINGS} halvings of $\eta$; the case furthest from 2 beside its error).",
         Verdict.HOLDS if abs(order - 2) <= change else Verdict.FAILS,
         measured=order,
         predicted=2,
@@ -150,8 +150,8 @@ def _coefficient(defects: Sequence[Defect]) -> Claim:
     size = float(np.linalg.norm(worst.limit[0]))
     return Claim(
         "coefficient",
-        r"One step: $\lim_{\eta \to 0} \eta^{-2} \|u^{k+1} - y - (I - \eta H^k)(u^k - y)\|$ is "
-        rf"$\frac{{1}}{{2}} \|D^2 f[\nabla L, \nabla L]\|$ ({worst.activation}, {worst.source}: furthest apart).",
+        r"One step: the defect, over $\eta^2$, tends to $\frac{1}{2} \|D^2 f[\nabla L, \nabla L]\|$ as $\eta \to 0$ "
+        rf"({worst.activation}, {worst.source}: furthest apart).",
         Verdict.HOLDS if difference <= allowed else Verdict.FAILS,
         measured=size,
         predicted=float(np.linalg.norm(worst.second)),
