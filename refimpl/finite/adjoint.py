@@ -60,7 +60,11 @@ def step_adjoint(system: System, scheme: Scheme, k: int, flow: Flow, end: Array)
     xp, m = system.xp, scheme.b.size
     dphi = flow.dphi[k * m : (k + 1) * m, ...]
     Wt = xp.matrix_transpose(system.weights(k))
-    solution = solve_stages(xp, scheme.adjoint * scheme.step, end, lambda stages: dphi * xp.matmul(Wt, stages))
+
+    def terms(stages: Array) -> Array:
+        return xp.abs(dphi) * xp.matmul(xp.abs(Wt), xp.abs(stages))
+
+    solution = solve_stages(xp, scheme.adjoint * scheme.step, end, lambda stages: dphi * xp.matmul(Wt, stages), terms)
     if solution is None:
         raise StageDivergenceError(k * scheme.step, flow.boundary[k, ...])
     return solution

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from refimpl.backend import Array, Namespace, from_host, overflow_is_checked
 from refimpl.errors import AccuracyError, BlowUpError
 from refimpl.finite.system import System
@@ -129,8 +131,13 @@ def combine(xp: Namespace, coefficients: Host, stages: Array) -> Array:
 def step_forward(system: System, scheme: Scheme, k: int, start: Array) -> tuple[Array, Array]:
     """Stages h_i and rates W φ(h_i) of step `k` from `start`, both (m, n, N)."""
     xp, W = system.xp, system.weights(k)
+
+    def terms(stages: Array) -> Array:
+        phi, dphi = system.activation.value_and_slope(stages)
+        return xp.matmul(xp.abs(W), xp.abs(phi) + xp.abs(dphi * stages))
+
     solution = solve_stages(
-        xp, scheme.A * scheme.step, start, lambda stages: xp.matmul(W, system.activation.phi(stages))
+        xp, scheme.A * scheme.step, start, lambda stages: xp.matmul(W, system.activation.phi(stages)), terms
     )
     if solution is None:
         raise StageDivergenceError(k * scheme.step, start)
@@ -138,7 +145,7 @@ def step_forward(system: System, scheme: Scheme, k: int, start: Array) -> tuple[
 
 
 def solve_stages(
-    xp: Namespace, tableau: Host, start: Array, rate: Callable[[Array], Array]
+    xp: Namespace, tableau: Host, start: Array, rate: Callable[[Array], Array], terms: Callable[[Array], Array]
 ) -> tuple[Array, Array] | None:
     """Solve h_i = start + Σ_j tableau_ij rate(h)_j by fixed-point sweeps, to rounding.
 
@@ -148,6 +155,8 @@ def solve_stages(
     start : array, shape (n, N)
     rate : callable
         Maps stages (m, n, N) to rates (m, n, N).
+    terms : callable
+        Maps stages to Σ |terms| of the sums that make up their rates, times which rates are uncertain by rounding.
 
     Returns
     -------
@@ -158,24 +167,25 @@ def solve_stages(
     -----
     A sweep's change is measured for the worst sample, relative to that sample's own size, so that a row of the
     batch never depends on its neighbours. The sweeps stop when the change is a few units of rounding, or when it
-    no longer falls and is within the rounding that products of length n leave behind.
+    no longer falls and is within the rounding that products of length n leave behind; and not before it is within
+    the rounding of every single neuron, since one far below the others may be about to grow past them.
     """
     stages = xp.broadcast_to(start, (tableau.shape[0], *start.shape))
     rates = rate(stages)
     if not tableau.any():
         return stages, rates
-    eps = float(xp.finfo(start.dtype).eps)
+    eps, tiny = (float(getattr(xp.finfo(start.dtype), name)) for name in ("eps", "smallest_normal"))
     noise = 8 * eps * math.sqrt(start.shape[0])
     changes: list[float] = []
     while len(changes) < MAX_SWEEPS:
         update = start + combine(xp, tableau, rates)
         changes.append(_relative_change(xp, update, stages))
-        stages, rates = update, rate(update)
-        if changes[-1] <= 2 * eps:
-            return stages, rates
-        if len(changes) > 1 and changes[-2] / 2 < changes[-1] <= noise:
-            return stages, rates
-        if not math.isfinite(changes[-1]) or (len(changes) > 12 and changes[-1] >= changes[-7]):
+        change, stages, rates = update - stages, update, rate(update)
+        if changes[-1] <= 2 * eps or (len(changes) > 1 and changes[-2] / 2 < changes[-1] <= noise):
+            size = tiny / eps + xp.abs(start) + combine(xp, np.abs(tableau), terms(stages))
+            if _largest_ratio(xp, xp.abs(change), size) <= noise:
+                return stages, rates
+        elif not math.isfinite(changes[-1]) or (len(changes) > 12 and changes[-1] >= changes[-7]):
             break
     return None
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+from scipy.special import erf
 
 from refimpl import AccuracyError, Gauss, NeuralODE, Params, SolveIVP
 from tests import oracle
@@ -99,6 +102,36 @@ def test_a_slow_pair_of_crossings_is_resolved_and_one_at_the_middle_of_all_schem
         found = answer_or_none(NeuralODE("erf").predict, theta, np.ones((1, 1)), Gauss())
         assert (found is not None) is seen
         assert not seen or abs(found[0] - exact) < 1e-11
+
+
+def spiked_and_growing(speed, centre, width, push, growth):
+    """As `spiked`, where h_3 is small, is pushed by `push` times the spike, and grows by e^growth; h_3(1) by SciPy."""
+    theta, _ = spiked(speed, centre, width)
+    theta.W[3, 1], theta.W[3, 2], theta.W[3, 3] = 2 * push, -2 * push, growth * math.sqrt(math.pi)
+    theta.U[3, 0] = 0.0
+    early, late = centre - width / 2, centre + width / 2
+
+    def rate(t, h):
+        spike = math.erf(speed * (t - early)) - math.erf(speed * (t - late))
+        return push * spike + growth * math.sqrt(math.pi) / 2 * erf(h)
+
+    ends = [0.0, *(min(max(t + k * 3 / speed, 0), 1) for t in (early, late) for k in (-1, 1)), 1.0]
+    h = [0.0]
+    for start, end in pairwise(sorted(ends)):
+        h = solve_ivp(rate, (start, end), h, "DOP853", rtol=1e-11, atol=1e-20).y[:, -1]
+    return theta, float(h[0])
+
+
+@settings(max_examples=200)
+@example(speed=2.514, centre=0.5061, width=0.0251, push=-5.943, growth=13.07)
+@example(speed=3.331, centre=0.4432, width=0.0085, push=-4.604, growth=7.34)
+@given(st.floats(1.5, 3.5), st.floats(0.02, 0.98), st.floats(0.002, 0.1), st.floats(-6.0, -2.0), st.floats(0.0, 14.0))
+def test_what_a_spike_becomes_until_the_end_counts(speed, centre, width, push, growth):
+    """The spike itself may move h by less than rtol |h|, and be a thousand times as much at the end."""
+    theta, end = spiked_and_growing(10**speed, centre, width, 10**push, growth)
+    found = answer_or_none(NeuralODE("erf").predict, theta, np.ones((1, 1)), Gauss(rtol=1e-6))
+    if found is not None:  # rtol counts for the norm of φ(h_T), whose first entries are ±1
+        np.testing.assert_allclose(found, [math.erf(end)], rtol=0, atol=1.5e-6)
 
 
 def kink_of_a_silent_neuron(speed):

@@ -1,0 +1,45 @@
+"""The stage equations are solved to rounding in every neuron, the small ones included."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refimpl import Gauss, NeuralODE, Params
+
+EPS = 2.0**-52
+
+
+def uncoupled(small, g, weights=(1.0, 1.0)):
+    """h_1 = 1 stands still; h_2 starts at `small` and obeys ḣ = g tanh(h), hence sinh h = e^(g t) sinh h_0."""
+    W = np.diag([0.0, g]) * math.sqrt(2.0)
+    return Params(np.asarray([[1.0], [small]]), W, np.asarray(weights) * math.sqrt(2.0))
+
+
+@given(st.floats(-200.0, -3.0), st.floats(0.0, 40.0))
+def test_a_neuron_far_below_the_others_grows_as_it_should(exponent, growth):
+    """It is below the rounding of the norm over neurons, and may end as the largest of them."""
+    small, solver = 10.0**exponent, Gauss()
+    end = NeuralODE("tanh").trajectory(uncoupled(small, growth), np.ones((1, 1)), np.ones(1), solver).h[0, 0]
+    exact = math.asinh(math.sinh(small) * math.exp(growth))
+    assert end[1] == pytest.approx(exact, rel=0, abs=solver.rtol * math.hypot(1.0, exact))
+
+
+@given(st.floats(-200.0, -3.0), st.floats(0.0, 40.0))
+def test_an_adjoint_far_below_the_others_grows_as_it_should(exponent, growth):
+    """h_2 = 0 stays, so that λ_2(0) = v_2 e^growth."""
+    small, solver = 10.0**exponent, Gauss()
+    gradient = NeuralODE("tanh").jacobian(uncoupled(0.0, growth, (1.0, small)), np.ones((1, 1)), solver)
+    exact = small * math.exp(growth)
+    assert gradient.U[0, 1, 0] == pytest.approx(exact, rel=0, abs=solver.rtol * math.hypot(1.0, exact))
+
+
+def test_the_same_in_single_precision():
+    theta = uncoupled(1e-8, 12.0, (0.0, 1.0))
+    theta = Params(*(block.astype(np.float32) for block in (theta.U, theta.W, theta.v)))
+    f = NeuralODE("tanh").predict(theta, np.ones((1, 1), dtype=np.float32), Gauss(rtol=1e-5))[0]
+    assert f == pytest.approx(math.tanh(math.asinh(math.sinh(1e-8) * math.exp(12.0))), rel=1e-5)
