@@ -200,12 +200,14 @@ def test_tensors_that_ask_for_gradients_are_taken_without_a_warning():
     pytest.importorskip("array_api_compat")
     case = oracle.make()
     blocks = [torch.asarray(b).requires_grad_() for b in (case.theta.U, case.theta.W, case.theta.v)]
-    X, y = torch.asarray(case.X), torch.asarray(case.y)
+    X, y = torch.asarray(case.X).requires_grad_(), torch.asarray(case.y).requires_grad_()
     theta = Params(*blocks)
+    theta.W.requires_grad_()  # in place, after `Params` has looked
     for solver in (Gauss(), Euler(3)):
         expected = case.net.gradient(case.theta, case.X, case.y, solver)
         found = case.net.gradient(theta, X, y, solver)
         assert np.linalg.norm(to_host(found.W) - expected.W) < 1e-12 * expected.norm()
+        assert not any(block.requires_grad for block in (found.U, found.W, found.v))
         assert abs(case.net.loss(theta, X, y, solver) - case.net.loss(case.theta, case.X, case.y, solver)) < 1e-11
 
 
