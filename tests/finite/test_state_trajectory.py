@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -86,6 +88,19 @@ def test_euler_has_no_states_between_its_layers(t):
     case = oracle.make()
     with pytest.raises(ValueError, match=r"layer times .* 0\.25"):
         case.net.trajectory(case.theta, case.X, np.asarray([0.0, t]), Euler(4))
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("horizon", [0.25, 4.0])
+def test_a_layer_time_is_met_to_a_billionth_of_the_horizon(horizon, sign):
+    case = oracle.make()
+    net, layer = replace(case.net, horizon=horizon), horizon / 4
+    exact = net.trajectory(case.theta, case.X, np.asarray([layer]), Euler(4))
+    near = net.trajectory(case.theta, case.X, np.asarray([layer + sign * 0.9e-9 * horizon]), Euler(4))
+    np.testing.assert_array_equal(near.h, exact.h)
+    np.testing.assert_array_equal(near.adjoint, exact.adjoint)
+    with pytest.raises(ValueError, match="layer times"):
+        net.trajectory(case.theta, case.X, np.asarray([layer + sign * 1.1e-9 * horizon]), Euler(4))
 
 
 @few
