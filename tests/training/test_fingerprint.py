@@ -50,7 +50,7 @@ def test_the_same_run_has_the_same_fingerprint_and_no_differences():
         ({"solver": Euler(4, shared=True)}, set()),
         ({"spectrum_every": 1}, {"spectrum_every"}),
     ],
-    ids=str,
+    ids=lambda part: "-".join(sorted(part)) or "nothing",
 )
 def test_each_part_of_a_run_changes_its_own_mark(changed, names):
     assert changed_marks(**changed) == names

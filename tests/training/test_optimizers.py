@@ -97,7 +97,7 @@ def test_adam_moves_by_the_sign_of_the_first_gradient_at_any_scale():
         (Adam(), lambda torch, p, lr: torch.optim.Adam(p, lr=lr)),
         (Adam(0.8, 0.9, 1e-4), lambda torch, p, lr: torch.optim.Adam(p, lr=lr, betas=(0.8, 0.9), eps=1e-4)),
     ],
-    ids=str,
+    ids=lambda part: "" if callable(part) else str(part),
 )
 def test_update_rules_are_those_of_pytorch(rule, make):
     torch = pytest.importorskip("torch")
