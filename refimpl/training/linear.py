@@ -114,9 +114,10 @@ def linearize(
     u^k = y + Σ (1 − ηλ)^k c q,   u_test^k = u_test^0 − K_test Σ g_k(λ) c q,   g_k(λ) = (1 − (1 − ηλ)^k)/λ,
 
     and g_k(0) = ηk. Both functions are evaluated through log1p and expm1, so neither many steps nor small eigenvalues
-    cost digits; near ηλ = 2 the rounding of λ alone makes a relative error of k·eps. At k = ∞ this is kernel regression, u_test = u_test^0 − K_test K⁺ (u^0 − y), where modes that are
-    indistinguishable from 0 stay as they are. Finitely many steps treat them as they are computed, negative ones as 0;
-    beyond k ≈ 1/(N · rtol · ηλ_max) the data do not decide what such a mode does.
+    cost digits; near ηλ = 2 the rounding of λ alone makes a relative error of k·eps. At k = ∞ this is kernel
+    regression, u_test = u_test^0 − K_test K⁺ (u^0 − y), where modes that are indistinguishable from 0 stay as they are.
+    Finitely many steps treat them as they are computed, negative ones as 0; beyond k ≈ 1/(N · rtol · ηλ_max) the data
+    do not decide what such a mode does.
 
     All work is done in double precision; results are rounded to the dtype of `K` and `u0`.
 
