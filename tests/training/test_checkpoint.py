@@ -363,7 +363,7 @@ def test_damage_is_found_or_harmless(tmp_path_factory, places, change):
         {"meta": np.frombuffer(b" " * (1 << 21), np.uint8)},
         {"meta": np.asarray("{}")},
     ],
-    ids=str,
+    ids="-".join,
 )
 def test_arrays_that_are_missing_or_of_another_form_are_refused(saved, changed):
     rewritten(saved, **changed)
@@ -375,7 +375,7 @@ def test_arrays_that_are_missing_or_of_another_form_are_refused(saved, changed):
     [{"step": value} for value in (0, -1, 4.0, "4", None, True)]
     + [{"lr": value} for value in (0.0, -1.0, float("nan"), float("inf"), 1, "0.1", None)]
     + [{"run": value} for value in (None, [], "x")],
-    ids=str,
+    ids="-".join,
 )
 def test_numbers_that_cannot_be_are_refused(saved, meta):
     rewritten(saved, meta)
