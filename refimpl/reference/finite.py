@@ -167,9 +167,7 @@ def _evaluate(ctx: Context, series: Series, t: Number) -> Number:
 
 
 def _first(ctx: Context, name: str, z: Number) -> tuple[Number, Number]:
-    """φ(z) and φ'(z), with φ'(0) = 0 for ReLU, as everywhere in the package."""
-    if z == 0 and name == "relu":
-        return ctx.zero, ctx.zero
+    """φ(z) and φ'(z); at a kink the slope is the left one, as everywhere in the package."""
     value, slope = rule(ctx, name, bool(z > 0))([z])
     return value, slope
 

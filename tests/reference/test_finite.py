@@ -9,7 +9,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from refimpl import AccuracyError, BlowUpError, Euler, NeuralODE, SolveIVP, activations
+from refimpl import AccuracyError, BlowUpError, Euler, NeuralODE, Params, SolveIVP, activations
 from refimpl.reference.finite import Problem, ode, resnet
 from refimpl.reference.series import KINKED, rule
 
@@ -124,6 +124,35 @@ def test_a_crossing_is_met_where_it_is(name):
     integral = ctx.mpf(1) / 4 + below
     assert apart(found.terminal, [-1, 1, ctx.mpf(0.25) + integral]) < TINY
     assert abs(found.weights[2][0] - integral) < TINY
+
+
+@pytest.mark.parametrize("name", sorted(KINKED))
+def test_a_crossing_on_a_curved_way_is_met_to_all_digits(name):
+    """h_1 bends, since h_2 grows like e^t, and drives h_3; seen by two orders, whose steps bracket it differently."""
+    case = problem(name, [[0.3, -2, 0], [0, 1, 0.5], [1, 0, 0]], [0.2, 0.3, 1], [1.0, 0.8, 0.25])
+    first, second = ode(case, ctx.one, 30), ode(case, ctx.one, 21)
+    assert first.terminal[0] < 0
+    assert spread(first, second) < TINY
+
+
+@pytest.mark.parametrize("name", sorted(KINKED))
+def test_neurons_that_cross_together_are_both_moved_to_the_other_side(name):
+    """h_1 and h_2 are one and the same, so that their sum is twice what it is for one."""
+    single = ode(problem(name, [[0, -2, 0], [0, 0, 0], [2, 0, 0]], [0, 0, 1], [1.0, 1.0, 0.25]), ctx.one)
+    W = [[0, 0, -2, 0], [0, 0, -2, 0], [0, 0, 0, 0], [1, 1, 0, 0]]
+    double = ode(problem(name, W, [0, 0, 0, 1], [1.0, 1.0, 1.0, 0.25]), ctx.one)
+    assert abs(double.terminal[3] - single.terminal[2]) < TINY
+    assert abs(double.weights[3][0] - single.weights[2][0]) < TINY
+    assert abs(double.weights[3][1] - single.weights[2][0]) < TINY
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_residual_network_has_the_slopes_of_the_package_at_zero(name):
+    net = NeuralODE(name)
+    theta = Params(np.zeros((2, 1)), np.asarray([[1.0, 2.0], [0.5, 1.0]]), np.asarray([1.0, -3.0]))
+    found = resnet(problem(name, theta.W / 2**0.5, theta.v / 2**0.5, [0.0, 0.0]), ctx.one, 1)
+    J = net.jacobian(theta, np.ones((1, 1)), Euler(1))
+    np.testing.assert_allclose(J.U[0, :, 0], [float(z) for z in found.adjoint], rtol=0, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", ALL)
