@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import pickle
 import signal
@@ -371,15 +372,31 @@ def test_arrays_that_are_missing_or_of_another_form_are_refused(saved, changed):
 
 
 @pytest.mark.parametrize(
-    "meta",
-    [{"step": value} for value in (0, -1, 4.0, "4", None, True)]
-    + [{"lr": value} for value in (0.0, -1.0, float("nan"), float("inf"), 1, "0.1", None)]
-    + [{"run": value} for value in (None, [], "x")],
-    ids="-".join,
+    ("changed", "reason"),
+    [
+        ({"theta": np.full(60, np.nan)}, "theta is not finite"),
+        ({"moment_0": np.full(60, np.inf)}, "moment_0 is not finite"),
+        ({"meta": np.asarray("{}")}, "its JSON part is no array of bytes"),
+        ({"meta": np.frombuffer(b"[1, 2]", np.uint8)}, "its JSON part has another form"),
+        ({"meta": np.frombuffer(b" " * (1 << 21), np.uint8)}, "its JSON part is too large"),
+    ],
+    ids=lambda part: "-".join(part) if isinstance(part, dict) else "",
 )
-def test_numbers_that_cannot_be_are_refused(saved, meta):
+def test_the_reason_is_named(saved, changed, reason):
+    rewritten(saved, **changed)
+    refused(saved, rf"is damaged or no checkpoint \(ValueError: {reason}\)$")
+
+
+@pytest.mark.parametrize(
+    ("meta", "reason"),
+    [({"step": value}, f"its step is {value!r}") for value in (0, -1, 4.0, "4", None, True)]
+    + [({"lr": value}, f"its learning rate is {value!r}") for value in (0.0, -1.0, math.nan, math.inf, 1, "0.1", None)]
+    + [({"run": value}, "its JSON part has another form") for value in (None, [], "x")],
+    ids=lambda part: "-".join(part) if isinstance(part, dict) else "",
+)
+def test_numbers_that_cannot_be_are_refused(saved, meta, reason):
     rewritten(saved, meta)
-    refused(saved)
+    refused(saved, rf"is damaged or no checkpoint \(ValueError: {reason}\)$")
 
 
 def test_another_step_than_that_of_the_arrays_is_refused(saved):

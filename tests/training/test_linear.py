@@ -282,3 +282,16 @@ def test_a_kernel_of_stated_accuracy_may_be_indefinite_by_as_much():
         linearize(K, np.ones(2), np.zeros(2), 0.5, math.inf)
     found = linearize(K, np.ones(2), np.zeros(2), 0.5, math.inf, rtol=1e-9)
     assert found.predictions.tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("diagonal", [[4.0], [0.0, 4.0], [0.0, 0.0, 4.0], [4.0, 1.0, 2.0]])
+def test_stable_is_one_over_the_largest_eigenvalue_whatever_the_others(diagonal):
+    N = len(diagonal)
+    assert linearize(np.diag(diagonal), np.ones(N), np.zeros(N), "stable", 1).lr == 0.25
+
+
+@pytest.mark.parametrize("diagonal", [[0.0], [1e-310, 0.0], [0.0, 0.0]])
+def test_stable_needs_an_eigenvalue_that_can_be_divided_by(diagonal):
+    N = len(diagonal)
+    with pytest.raises(ValueError, match="lr='stable' divides by zero"):
+        linearize(np.diag(diagonal), np.ones(N), np.zeros(N), "stable", 1)

@@ -109,3 +109,17 @@ def test_a_limit_needs_every_excited_mode_to_decay():
     check_limit(0.5, values, np.asarray([1.0, 1.0, 1e-17]))
     with pytest.raises(ValueError, match=r"needs ηλ < 2 .* but λ = 4 has ηλ = 2$"):
         check_limit(0.5, values, np.asarray([0.0, 0.0, 1e-3]))
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_a_coefficient_counts_as_absent_below_the_rounding_of_the_whole(size):
+    """Of three modes the fast one is present by a share of 3 eps of the norm, or is not."""
+    values = np.asarray([0.1, 1.0, 3.0])
+    check_limit(1.0, values, size * np.asarray([1.0, 0.0, 2.9 * EPS]))
+    with pytest.raises(ValueError, match=r"λ = 3 has ηλ = 3"):
+        check_limit(1.0, values, size * np.asarray([1.0, 0.0, 3.1 * EPS]))
+
+
+def test_a_kernel_that_is_not_semi_definite_is_refused_with_both_ends_of_its_spectrum():
+    with pytest.raises(ValueError, match=r"eigenvalues go from -1 to 3; if"):
+        eigenmodes(np, np.diag([0.5, 3.0, -1.0]), 1e-9)
