@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refimpl import AccuracyError, Activation, BlowUpError, Euler, Gauss, NeuralODE, Params, SolveIVP
+from refimpl.finite.escape import GROWTH, shrinks, time_scale
+from refimpl.finite.ivp import _growth
 
 SETTLING = [
     SolveIVP(), SolveIVP("RK45"), SolveIVP("RK23", rtol=1e-6), SolveIVP("Radau", rtol=1e-7), SolveIVP("BDF", rtol=1e-8),
@@ -235,3 +237,25 @@ def test_a_linear_activation_of_unknown_constants_never_escapes(solver):
             continue
         if not isinstance(solver, Euler):
             np.testing.assert_allclose(np.log(found), [w], rtol=1e-8)
+
+
+def test_the_time_scale_is_size_over_speed_and_infinite_at_rest():
+    h = np.asarray([[3.0, -5.0]])
+    assert time_scale(np, 1.0, h, np.asarray([[2.0, -4.0]])) == 6 / 4
+    assert time_scale(np, 1.0, h, np.zeros((1, 2))) == np.inf
+
+
+def test_a_scale_has_to_shrink_tenfold_from_each_look_to_the_next():
+    assert shrinks([1.0, 0.09, 0.008])
+    assert not shrinks([1.0, 0.11, 0.001])
+    assert not shrinks([1.0, 0.09, 0.0091])
+    assert not shrinks([1.0, 0.09])
+    assert not shrinks([])
+
+
+def test_growth_is_counted_from_one_more_than_the_start_and_ends_at_the_last_factor():
+    events = _growth(np.asarray([-3.0, 2.0]))
+    assert [event.terminal for event in events] == [False, False, True]
+    for event, factor in zip(events, GROWTH, strict=True):
+        assert event(0.0, np.asarray([0.0, -4.0 * factor])) == 0
+        assert event(0.0, np.asarray([0.0, 0.0])) == 4 * factor
