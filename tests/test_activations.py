@@ -484,7 +484,7 @@ def test_unknown_name_raises_and_lists_the_known_ones() -> None:
 
 def test_neither_name_nor_activation_raises() -> None:
     with pytest.raises(TypeError, match="activation must be a name or an Activation, got"):
-        get(np.tanh)  # type: ignore[arg-type]
+        get(np.tanh)
 
 
 @by_name
@@ -495,6 +495,6 @@ def test_built_in_activations_equal_their_pickled_copies(name: str) -> None:
 
 def test_activations_and_their_table_are_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        activations.relu.lipschitz = 2.0  # type: ignore[misc]
+        activations.relu.lipschitz = 2.0
     with pytest.raises(TypeError):
-        BUILTIN["relu"] = activations.elu  # type: ignore[index]
+        BUILTIN["relu"] = activations.elu

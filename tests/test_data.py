@@ -76,7 +76,7 @@ def test_sphere_draws_again_where_a_draw_has_no_direction() -> None:
 
         draws = 0
 
-        def standard_normal(self, size: tuple[int, ...]) -> np.ndarray:  # type: ignore[override]
+        def standard_normal(self, size: tuple[int, ...]) -> np.ndarray:
             values = super().standard_normal(size)
             if self.draws == 0:
                 values[1] = 0.0
@@ -101,7 +101,7 @@ def test_sphere_draws_again_where_a_draw_has_no_direction() -> None:
 )
 def test_sphere_names_the_bad_argument(arguments: tuple[object, ...], error: type[Exception], message: str) -> None:
     with pytest.raises(error) as caught:
-        sphere(*arguments)  # type: ignore[arg-type]
+        sphere(*arguments)
     assert message in str(caught.value)
 
 
@@ -202,7 +202,7 @@ def test_digits_are_frozen() -> None:
     data = digits(n_train=2, n_test=2)
     assert isinstance(data, Digits)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        data.X_train = data.X_test  # type: ignore[misc]
+        data.X_train = data.X_test
 
 
 @pytest.mark.parametrize(
@@ -227,5 +227,5 @@ def test_digits_are_frozen() -> None:
 )
 def test_digits_names_the_bad_argument(arguments: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error) as caught:
-        digits(**arguments)  # type: ignore[arg-type]
+        digits(**arguments)
     assert message in str(caught.value)

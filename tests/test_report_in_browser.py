@@ -46,7 +46,7 @@ VERDICTS = {
 @pytest.fixture(scope="module")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser")
-    sources = {id: fake(id, **options) for id, options in VERDICTS.items()}  # type: ignore[arg-type]
+    sources = {id: fake(id, **options) for id, options in VERDICTS.items()}
     sources["prop2"] = sources["prop2"].replace('Table("Values", ["$L$", "v"], [(8, value)])', WIDE_TABLE)
     sources["open"] = sources["open"].replace("The value is $v$.", LONG.replace("{{", "{").replace("}}", "}"))
     assert WIDE_TABLE in sources["prop2"]

@@ -521,7 +521,7 @@ def test_roads_that_are_not_finite_never_agree(bad: float) -> None:
         (lambda: Claim("a", " ", Verdict.HOLDS, 1, 1), "text must not be empty"),
         (lambda: Claim("a", "T.", Verdict.HOLDS, math.nan, 1), "claim 'a': measured must not be NaN"),
         (lambda: Claim("a", "T.", Verdict.HOLDS_WITH_SCOPE, 1, 1), "scope must say why"),
-        (lambda: Claim("a", "T.", "maybe", 1, 1), "'maybe' is not a valid Verdict"),  # type: ignore[arg-type]
+        (lambda: Claim("a", "T.", "maybe", 1, 1), "'maybe' is not a valid Verdict"),
         (lambda: Table("T", ["a", "b"], [(1,)]), "must have 2 entries"),
         (lambda: Agreement("K", ("one", "one"), 0.0, 0.1, "bound"), "two or more different ways"),
         (lambda: Agreement("K", ("one", "two"), 0.0, math.inf, "bound"), "allowed must be finite"),
@@ -544,7 +544,7 @@ def test_bad_input_raises_and_names_the_argument(make: Callable[[], object], mes
 
 
 def test_an_agreement_holds_numbers_that_json_knows() -> None:
-    found = Agreement("$K$", ("Gauss", "Euler"), np.float32(0.5), np.float64(1), "bound")  # type: ignore[arg-type]
+    found = Agreement("$K$", ("Gauss", "Euler"), np.float32(0.5), np.float64(1), "bound")
     assert json.dumps([found.difference, found.allowed, found.agree]) == "[0.5, 1.0, true]"
 
 
@@ -559,7 +559,7 @@ def test_random_numbers_follow_the_seed_the_statement_and_the_key_alone() -> Non
     configs = [Config("prop1", 0), Config("prop1", 1), Config("prop2", 0), Config("prop1", 2**70)]
     draws = [int(config.rng(*key).integers(2**62)) for config in configs for key in keys]
     assert len(set(draws)) == len(draws)
-    assert Config("prop1", 0, full=True).rng("x", np.int64(1)).integers(2**62) == draws[3]  # type: ignore[arg-type]
+    assert Config("prop1", 0, full=True).rng("x", np.int64(1)).integers(2**62) == draws[3]
 
 
 @given(st.floats(-3, 3), st.floats(1e-3, 1e3))

@@ -145,11 +145,12 @@ def _displacement(system: System, scheme: Scheme, terminal: Array, missed: list[
         return moved
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(scheme.steps, h.shape[0], 1))
     for k, displacement in enumerate(missed):
+        start = h + from_host(xp, signs[k], h) * displacement
         try:
-            _, rates = step_forward(system, scheme, k, h + from_host(xp, signs[k], h) * displacement)
+            _, rates = step_forward(system, scheme, k, start)
         except StageDivergenceError:
             return xp.full_like(terminal, math.inf)
-        h = h + from_host(xp, signs[k], h) * displacement + combine(xp, scheme.b * scheme.step, rates)
+        h = start + combine(xp, scheme.b * scheme.step, rates)
     return xp.maximum(moved, xp.abs(h - terminal))
 
 

@@ -45,7 +45,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Answer:
-    """h_T, λ_0, f, ∂f/∂(scaled W) and φ(h_T) of one input."""
+    """What a `Problem` has for an answer.
+
+    Parameters
+    ----------
+    terminal, adjoint, phi : list of n numbers
+        h_T, λ_0 and φ(h_T).
+    output : mpf
+        f.
+    weights : list of n lists of n numbers
+        ∂f/∂(scaled W), that is ∫ λ φᵀ dt.
+    """
 
     terminal: Vector
     adjoint: Vector
@@ -70,6 +80,22 @@ def ode(problem: Problem, horizon: Number, terms: int = 40) -> Answer:
         The solution escapes to infinity before `horizon`.
     AccuracyError
         It rests on a kink without crossing it, where the gradient depends on φ'(0).
+    ValueError
+        An activation that the oracle does not know.
+
+    Examples
+    --------
+    For one neuron of tanh sinh h grows like e^t; here to thirty digits, λ_0 = ∂f/∂h_0 among them:
+
+    >>> from mpmath import MPContext
+    >>> ctx = MPContext()
+    >>> ctx.dps = 40
+    >>> answer = ode(Problem(ctx, "tanh", [[ctx.one]], [ctx.one], [ctx.one]), ctx.one)
+    >>> end = ctx.asinh(ctx.e * ctx.sinh(1))
+    >>> bool(abs(answer.terminal[0] - end) < 1e-30 and abs(answer.output - ctx.tanh(end)) < 1e-30)
+    True
+    >>> bool(abs(answer.adjoint[0] - ctx.e * ctx.cosh(1) / ctx.cosh(end) ** 3) < 1e-30)
+    True
     """
     ctx, time, h, ends = problem.ctx, problem.ctx.zero, list(problem.h0), list[tuple[Number, list[bool]]]()
     while time < horizon:
@@ -106,7 +132,28 @@ def _backwards(problem: Problem, terminal: Vector, ends: Sequence[tuple[Number, 
 
 
 def resnet(problem: Problem, horizon: Number, depth: int) -> Answer:
-    """The residual network (6) and backpropagation through it."""
+    """The residual network (6) and backpropagation through it.
+
+    Parameters
+    ----------
+    problem : Problem
+    horizon : mpf
+    depth : int
+        Number L ≥ 1 of layers, each of length T/L.
+
+    Raises
+    ------
+    ValueError
+        An activation that the oracle does not know.
+
+    Examples
+    --------
+    >>> from mpmath import MPContext
+    >>> ctx = MPContext()
+    >>> answer = resnet(Problem(ctx, "identity", [[ctx.one]], [ctx.one], [ctx.one]), ctx.one, 4)
+    >>> float(answer.output), float(answer.adjoint[0]), 1.25**4
+    (2.44140625, 2.44140625, 2.44140625)
+    """
     ctx, n, step = problem.ctx, len(problem.h0), horizon / depth
     states = [list(problem.h0)]
     for _ in range(depth):

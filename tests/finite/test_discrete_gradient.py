@@ -50,7 +50,10 @@ def backpropagation(case, depth):
     """∇L of the ResNet (6) with shared weights, layer by layer."""
     U, W, v = case.scaled
     net, root, step = case.net, np.sqrt(len(v)), case.net.horizon / depth
-    dphi = lambda z: case.phi(z + oracle.STEP * 1j).imag / oracle.STEP  # noqa: E731
+
+    def dphi(z):
+        return case.phi(z + oracle.STEP * 1j).imag / oracle.STEP
+
     h = [case.X @ U.T]
     for _ in range(depth):
         h.append(h[-1] + step * case.phi(h[-1]) @ W.T)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from refimpl import Gauss, NeuralODE, Params
+from refimpl.reference.finite import Problem, ode
 
 EPS = 2.0**-52
 
@@ -43,3 +45,17 @@ def test_the_same_in_single_precision():
     theta = Params(*(block.astype(np.float32) for block in (theta.U, theta.W, theta.v)))
     f = NeuralODE("tanh").predict(theta, np.ones((1, 1), dtype=np.float32), Gauss(rtol=1e-5))[0]
     assert f == pytest.approx(math.tanh(math.asinh(math.sinh(1e-8) * math.exp(12.0))), rel=1e-5)
+
+
+@pytest.mark.parametrize(("size", "seed"), [(1e3, 0), (1e5, 8), (1e7, 7)])
+def test_the_rounding_of_a_large_state_is_no_change_of_what_it_drives(size, seed):
+    """sin of a state of size 1e7 is known to 1e-9 only; it drives states of size 1, which cannot settle any better."""
+    theta = NeuralODE("sin").init(width=8, dim=1, seed=seed)
+    theta = Params(theta.U * np.asarray([size] * 4 + [1.0] * 4)[:, None], theta.W, theta.v)
+    found = NeuralODE("sin").predict(theta, np.ones((1, 1)), Gauss(rtol=1e-5))
+    ctx = mpmath.MPContext()
+    ctx.dps = 40
+    W, v = theta.W.astype(object) * ctx.one / ctx.sqrt(8), theta.v.astype(object) * ctx.one / ctx.sqrt(8)
+    truth = ode(Problem(ctx, "sin", W.tolist(), v.tolist(), [ctx.mpf(u) for u in theta.U[:, 0]]), ctx.one)
+    # ∂f/∂φ is of size 1, and φ is off by the rounding of h in each of the eight neurons and in each of some sweeps.
+    np.testing.assert_allclose(found, [float(truth.output)], rtol=0, atol=100 * np.finfo(float).eps * size)

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -178,10 +179,7 @@ def half_line_expectation(slope: bool, s1: float, s2: float, c: float) -> float:
 
 Expectation = Callable[[float, float, float], float]
 PLAIN: dict[str, tuple[Expectation, Expectation]] = {
-    name: (
-        lambda s1, s2, c, f=f: hermite_expectation(f, s1, s2, c),  # type: ignore[misc]
-        lambda s1, s2, c, f=df: hermite_expectation(f, s1, s2, c),  # type: ignore[misc]
-    )
+    name: (partial(hermite_expectation, f), partial(hermite_expectation, df))
     for name, f, df in (
         ("softplus", lambda z: np.logaddexp(0, z), lambda z: 1 / (1 + np.exp(-z))),
         ("quadratic", lambda z: z * z / 2, lambda z: z),
@@ -189,10 +187,7 @@ PLAIN: dict[str, tuple[Expectation, Expectation]] = {
         ("gelu", lambda z: z * ndtr(z), lambda z: ndtr(z) + z * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)),
     )
 }
-PLAIN["relu"] = (
-    lambda s1, s2, c: half_line_expectation(False, s1, s2, c),
-    lambda s1, s2, c: half_line_expectation(True, s1, s2, c),
-)
+PLAIN["relu"] = partial(half_line_expectation, False), partial(half_line_expectation, True)
 
 
 def resnet_recursion(net: NeuralODE, depth: int, q11: float, q12: float, q22: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -71,7 +72,9 @@ def test_a_tolerance_below_rounding_counts_as_sixteen_units() -> None:
     ],
     ids=["kink", "fast"],
 )
-def test_hermite_coefficients_that_do_not_converge_raise_with_what_was_reached(phi, dphi, low, high) -> None:  # type: ignore[no-untyped-def]
+def test_hermite_coefficients_that_do_not_converge_raise_with_what_was_reached(
+    phi: Callable[[np.ndarray], np.ndarray], dphi: Callable[[np.ndarray], np.ndarray], low: float, high: float
+) -> None:
     net = NeuralODE(Activation(phi, dphi, name="mine"), sigma_u=2.0)
     with pytest.raises(AccuracyError, match=r"mine: φ at variances up to 4: .* do not converge") as caught:
         net.limit().ntk(np.eye(2))

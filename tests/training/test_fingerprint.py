@@ -92,7 +92,7 @@ class Plain(Solver):
         return Euler(4).sweep(system)
 
     def trajectory(self, system, times):
-        raise NotImplementedError
+        return Euler(4).trajectory(system, times)
 
 
 @dataclass(frozen=True)
