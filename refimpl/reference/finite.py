@@ -79,7 +79,8 @@ def ode(problem: Problem, horizon: Number, terms: int = 40) -> Answer:
     BlowUpError
         The solution escapes to infinity before `horizon`.
     AccuracyError
-        It rests on a kink without crossing it, where the gradient depends on φ'(0).
+        It touches a kink, or some of its neurons rest on one, where the gradient depends on φ'(0). (That all of them
+        rest is allowed: x = 0 does that, and there the convention of the package is followed.)
     ValueError
         An activation that the oracle does not know.
 
@@ -266,9 +267,11 @@ def _crossing(ctx: Context, series: Series, step: Number) -> Number:
 
 
 def _branches(problem: Problem, h: Vector) -> list[bool]:
-    """On which side of the kink every neuron is, or is about to be."""
+    """On which side of the kink every neuron is, or is about to be; the left one for a network at rest as a whole."""
     if problem.activation not in KINKED:
         return [True] * len(h)
+    if not any(h):
+        return [False] * len(h)  # h = 0 solves (1), and its λ is a matter of φ'(0): of the convention
     ctx = problem.ctx
     phi = [_first(ctx, problem.activation, z)[0] for z in h]
     sides = []

@@ -217,6 +217,18 @@ def test_what_depends_on_the_convention_at_the_kink_is_refused():
         ode(touching, ctx.one)
 
 
+@pytest.mark.parametrize("name", sorted(KINKED))
+def test_a_network_at_rest_has_the_adjoint_of_the_convention(name):
+    case = drawn(name, n=2, seed=4)
+    found = ode(replace(case, h0=[ctx.zero] * 2), ctx.mpf(1.5))
+    slope = {"relu": ctx.zero, "leaky_relu": ctx.mpf(0.01), "elu": ctx.one}[name]
+    flow = ctx.expm(slope * ctx.mpf(1.5) * ctx.matrix(case.W).T)
+    assert found.terminal == [0, 0]
+    assert found.output == 0
+    assert found.weights == [[0, 0], [0, 0]]
+    assert apart(found.adjoint, list(flow * ctx.matrix([slope * z for z in case.v]))) < TINY
+
+
 def test_an_unknown_activation_raises():
     with pytest.raises(ValueError, match=r"the oracle knows cos, elu, .* got 'mish'"):
         ode(drawn("mish"), ctx.one)
