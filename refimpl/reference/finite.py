@@ -101,8 +101,8 @@ def ode(problem: Problem, horizon: Number, terms: int = 40) -> Answer:
     ctx, time, h, ends = problem.ctx, problem.ctx.zero, list(problem.h0), list[tuple[Number, list[bool]]]()
     while time < horizon:
         branch = _branches(problem, h)
-        series = _forward_series(problem, h, branch, terms)
-        step, meets = _step(problem, series, horizon - time)
+        series, along = _forward_series(problem, h, branch, terms)
+        step, meets = _step(problem, series, along, horizon - time)
         if step < STANDSTILL * horizon and problem.activation == "quadratic":
             raise BlowUpError(f"h(t) escapes to infinity near t = {ctx.nstr(time, 9)}", time=float(time))
         h = [_evaluate(ctx, s, step) for s in series]
@@ -177,14 +177,22 @@ def resnet(problem: Problem, horizon: Number, depth: int) -> Answer:
 # --- series -------------------------------------------------------------------------------------------------------
 
 
-def _forward_series(problem: Problem, h: Vector, branch: Sequence[bool], terms: int) -> list[Series]:
+def _forward_series(
+    problem: Problem, h: Vector, branch: Sequence[bool], terms: int
+) -> tuple[list[Series], list[Series]]:
+    """Series of h around the start of a step, and those of φ(h) and φ'(h), which have one term less."""
     ctx, series = problem.ctx, [[z] for z in h]
     rules = [rule(ctx, problem.activation, side) for side in branch]
+    phi, dphi = [list[Number]() for _ in h], [list[Number]() for _ in h]
     for k in range(terms):
-        phi = [extend(s)[0] for extend, s in zip(rules, series, strict=True)]
+        for i, extend in enumerate(rules):
+            value, slope = extend(series[i])
+            phi[i].append(value)
+            dphi[i].append(slope)
+        rates = [p[k] for p in phi]
         for s, row in zip(series, problem.W, strict=True):
-            s.append(ctx.fdot(row, phi) / (k + 1))
-    return series
+            s.append(ctx.fdot(row, rates) / (k + 1))
+    return series, [*phi, *dphi]
 
 
 def _backward_series(
@@ -223,15 +231,19 @@ def _first(ctx: Context, name: str, z: Number) -> tuple[Number, Number]:
 # --- steps --------------------------------------------------------------------------------------------------------
 
 
-def _step(problem: Problem, series: list[Series], left: Number) -> tuple[Number, list[int]]:
-    """Length of a step that leaves out less than the working precision, and the neurons that meet a kink at its end."""
-    ctx = problem.ctx
-    size = max(max(abs(s[0]) for s in series), ctx.one)
-    step, terms = left, len(series[0])
-    for k in (terms - 2, terms - 1):  # two, for an even or odd series has a zero coefficient
-        largest = max(abs(s[k]) for s in series)
-        if largest > 0:
-            step = min(step, (ctx.eps * size / largest) ** (ctx.one / k))
+def _step(problem: Problem, series: list[Series], along: list[Series], left: Number) -> tuple[Number, list[int]]:
+    """Length of a step that leaves out less than the working precision, and the neurons that meet a kink at its end.
+
+    The series `along` h count too: φ of a neuron that drives no other is in no h, but in ∂f/∂W.
+    """
+    ctx, step = problem.ctx, left
+    for group in (series, along):
+        size = max(max(abs(s[0]) for s in group), ctx.one)
+        terms = len(group[0])
+        for k in (terms - 2, terms - 1):  # two, for an even or odd series has a zero coefficient
+            largest = max(abs(s[k]) for s in group)
+            if largest > 0:
+                step = min(step, (ctx.eps * size / largest) ** (ctx.one / k))
     if problem.activation not in KINKED:
         return step, []
     while not all(_is_simple(s, step) for s in series):

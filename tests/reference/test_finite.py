@@ -217,6 +217,17 @@ def test_what_depends_on_the_convention_at_the_kink_is_refused():
         ode(touching, ctx.one)
 
 
+@pytest.mark.parametrize("name", [name for name in ALL if name not in KINKED])
+def test_a_neuron_that_drives_no_other_is_followed_as_closely(name):
+    """Its φ is in ∂f/∂W, but in no h: ∂f/∂W_21 = ∫ λ_2 φ(h_1) dt, with h_1 linear in t and λ_2 = φ'(h_2) constant."""
+    case = problem(name, [[0, 0, 8], [0, 0, 0], [0, 0, 0]], [1, 1, 1], [-4.0, 0.5, 0.25])
+    rate = FUNCTIONS[name](ctx.mpf(0.25))
+    found = ode(case, ctx.one)
+    expected = ctx.quad(lambda t: FUNCTIONS[name](-4 + 8 * rate * t), ctx.linspace(0, 1, 9))
+    slope = rule(ctx, name)([ctx.mpf(0.5)])[1]
+    assert abs(found.weights[1][0] - slope * expected) < 1e3 * TINY
+
+
 @pytest.mark.parametrize("name", sorted(KINKED))
 def test_a_network_at_rest_has_the_adjoint_of_the_convention(name):
     case = drawn(name, n=2, seed=4)
