@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refimpl import Euler, Gauss, SolveIVP
+from refimpl import Euler, Gauss, Params, SolveIVP
 from tests import oracle
 
 few = settings(max_examples=15)
@@ -138,3 +138,13 @@ def test_no_inputs_give_no_states_at_any_time_that_the_solver_takes(solver):
     times = np.asarray([0.0, 1 / 3, 1.0])
     trajectory = case.net.trajectory(case.theta, case.X[:0], times, solver)
     assert trajectory.h.shape == trajectory.adjoint.shape == (3, 0, case.theta.width)
+
+
+@pytest.mark.parametrize("solver", [Gauss(), Gauss(3, 2), Euler(3)], ids=str)
+def test_states_are_on_the_device_of_the_inputs(solver):
+    strict = pytest.importorskip("array_api_strict")
+    device, case = strict.Device("device1"), oracle.make()
+    arrays = (case.theta.U, case.theta.W, case.theta.v, case.X, np.asarray([1.0, 0.0]))
+    U, W, v, X, times = (strict.asarray(array, device=device) for array in arrays)
+    trajectory = case.net.trajectory(Params(U, W, v), X, times, solver)
+    assert trajectory.h.device == trajectory.adjoint.device == device

@@ -523,3 +523,15 @@ def test_elu_keeps_its_digits_between_variances_of_very_different_size(s1: float
         truth = float(mp.quad(given_a, [-15, -8, -4, -2, -1, 0, 1, 2, 4, 8, 15]) / (a * mp.sqrt(b)))
     found = dual(activations.elu, np.asarray([s1]), np.asarray([s2])).value(np.asarray([[c]]))[0, 0]
     assert found / np.sqrt(s1) / np.sqrt(s2) == pytest.approx(truth, abs=1e-14)
+
+
+def test_elu_of_a_pair_does_not_depend_on_its_batch() -> None:
+    """Tiny variances switch on a series that is no good for large ones next to them; and they share the nodes."""
+    form = closed_form(activations.elu)
+    assert form is not None
+    s1, s2 = np.asarray([1e-8, 1e4, 1e4, 3.0, 0.05]), np.asarray([2.0, 1.0, 30.0, 2.0, 1e-6])
+    c = 0.5 * np.sqrt(s1) * np.sqrt(s2)
+    together = form(s1, s2, c)
+    alone = [form(s1[i : i + 1], s2[i : i + 1], c[i : i + 1]) for i in range(5)]
+    assert (np.abs(together[0] - [value[0] for value, _ in alone]) <= 1e-14 * np.sqrt(s1 * s2)).all()
+    np.testing.assert_allclose(together[1], [slope[0] for _, slope in alone], rtol=0, atol=1e-14)

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 import refimpl
 from refimpl import AccuracyError, Activation, BlowUpError, Euler, Gauss, NeuralODE
 from refimpl.backend import to_host
+from refimpl.infinite.convergence import _distance
+from refimpl.infinite.inputs import Pairs
 from refimpl.infinite.kernel import Limit
-from tests.infinite.limits import MANY, assert_within, cosines, kernel, networks, norms, scale_of, sphere, two
+from refimpl.infinite.pairs import Kernels
+from tests.infinite.limits import EPS, MANY, assert_within, cosines, kernel, networks, norms, scale_of, sphere, two
 from tests.infinite.roads import arc_cosine, arcsine, midpoint_kernel, resnet_recursion
 
 # ------------------------------------------------------------------------------------ the accuracy contract
@@ -98,6 +101,44 @@ def test_erf_at_a_large_variance_and_a_small_angle_is_right_or_refused(sigma_u: 
         assert limit.ntk(X, Y).shape == (1, 1)
 
 
+def test_what_the_variance_costs_erf_is_measured_by_the_accuracy_asked_for() -> None:
+    """At the variance 9e4 double precision leaves 2e-11."""
+    X, Y = np.asarray([[1.0, 0.0]]), np.asarray([[math.cos(2e-3), math.sin(2e-3)]])
+    net = NeuralODE("erf", sigma_u=300.0)
+    with pytest.raises(AccuracyError) as caught:
+        net.limit(Gauss(rtol=1.9e-11)).ntk(X, Y)
+    assert caught.value.reached == pytest.approx(9e4 * EPS, rel=0.01)
+    found = net.limit(Gauss(rtol=1e-9)).ntk(X, Y)[0, 0]
+    assert abs(found - 165.0099171456787) <= 1e-9 * net.limit(Gauss(rtol=1e-9)).ntk(X)[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("net", "solver", "size"),
+    [
+        (NeuralODE("quadratic", 1e-6), None, 1e4),  # a polynomial has no scale of its own
+        (NeuralODE("erf"), Gauss(8, 1), 1e5),  # a given scheme promises nothing
+        (NeuralODE("gelu", 1e-4), None, 100.0),  # nearly linear at ±∞: eps √S matters, not eps S
+    ],
+    ids=["polynomial", "given", "nearly linear"],
+)
+def test_a_large_variance_is_no_obstacle_where_it_costs_no_digits(net: NeuralODE, solver: Any, size: float) -> None:
+    assert np.isfinite(net.limit(solver).ntk(size * two(0.3))).all()
+
+
+@pytest.mark.parametrize("unit", [2.0**-20, 1.0, 2.0**20])
+def test_two_schemes_are_as_far_apart_as_their_kernels_in_units_of_the_diagonal(unit: float) -> None:
+    pairs = Pairs(np.asarray([1.0, 2.0]), np.asarray([0]), np.asarray([1]), np.asarray([0.3]))
+
+    def kernels(ntk: float, nngp: float, *diagonal: float) -> Kernels:
+        return Kernels(*(unit * np.asarray(part) for part in ([ntk], [nngp], diagonal, (1.0, 1.0))))
+
+    # 0.04 + 0.02 of √(4 · 9) in either direction, and 0.09 of 9.09.
+    fine = kernels(0.56, 0.22, 4.0, 9.0)
+    assert _distance(np, pairs, kernels(0.52, 0.2, 4.0, 9.0), fine) == pytest.approx(0.01, rel=64 * EPS)
+    assert _distance(np, pairs, kernels(0.6, 0.24, 4.0, 9.0), fine) == pytest.approx(0.01, rel=64 * EPS)
+    assert _distance(np, pairs, fine, kernels(0.56, 0.22, 4.0, 9.09)) == pytest.approx(0.09 / 9.09, rel=64 * EPS)
+
+
 @pytest.mark.parametrize("name", ["erf", "elu"])
 def test_kernels_of_tiny_inputs_scale_with_them_or_are_refused(name: str) -> None:
     """For |x| → 0 beside a fixed x̄ the kernel is linear in |x|: φ(h(x)) − φ(0) is."""
@@ -111,7 +152,7 @@ def test_kernels_of_tiny_inputs_scale_with_them_or_are_refused(name: str) -> Non
 def test_a_variance_that_only_grows_is_out_of_reach_and_does_not_blow_up() -> None:
     """φ(z) = z without its constants: nothing tells it from a function that grows faster."""
     own = Activation(lambda z: 1 * z, np.ones_like, name="own identity")
-    with pytest.raises(AccuracyError):
+    with pytest.raises(AccuracyError, match=r"the equation of S\^{t,s} was not solved up to T = 130"):
         NeuralODE(own, horizon=130).limit().ntk(np.ones((1, 1)))
 
 
@@ -132,9 +173,32 @@ def test_the_quadratic_limit_blows_up_at_its_time(sigma_u: float, sigma_w: float
     assert 0.98 * blow_up <= caught.value.time <= 1.0001 * blow_up
 
 
-@pytest.mark.parametrize("share", [0.9975, 0.9995])
-def test_just_below_the_blow_up_time_the_quadratic_limit_is_out_of_reach_and_not_gone(share: float) -> None:
-    with pytest.raises(AccuracyError):
+def test_the_blow_up_time_has_the_unit_of_time() -> None:
+    """In powers of 2 every step of the bisection is the same."""
+    times = []
+    for scale in (1.0, 2.0**-20):
+        with pytest.raises(BlowUpError) as caught:
+            NeuralODE("quadratic", 3 * scale, sigma_w=1 / scale).limit().ntk(np.asarray([[0.6, 0.8]]))
+        times.append(caught.value.time / scale)
+    assert times[0] == times[1]
+
+
+def test_a_resnet_of_quadratic_activations_with_many_layers_blows_up_and_says_when() -> None:
+    """With steps of length T/L its variance is below that of the ODE, but not for long."""
+    with pytest.raises(BlowUpError, match=r"escapes to infinity near t = .*, before T = 30$") as caught:
+        NeuralODE("quadratic", 30.0).limit(Euler(40)).ntk(np.asarray([[0.6, 0.8]]))
+    followed = caught.value.time
+    below, beyond = (NeuralODE("quadratic", factor * followed).limit(Euler(40)) for factor in (0.99, 1.01))
+    assert np.isfinite(below.nngp(np.asarray([[0.6, 0.8]]))).all()
+    with pytest.raises((AccuracyError, BlowUpError)):
+        beyond.nngp(np.asarray([[0.6, 0.8]]))
+
+
+@pytest.mark.parametrize(("share", "reason"), [(0.9975, "differ by"), (0.9995, "escapes so near T = 1.92923 that")])
+def test_just_below_the_blow_up_time_the_quadratic_limit_is_out_of_reach_and_not_gone(
+    share: float, reason: str
+) -> None:
+    with pytest.raises(AccuracyError, match=reason):
         NeuralODE("quadratic", share * QUADRATIC_BLOW_UP).limit().ntk(np.asarray([[0.6, 0.8]]))
 
 
@@ -207,6 +271,36 @@ def test_every_library_gives_the_same_kernels_in_its_own_kind(xp: Any, name: str
         assert_within(to_host(found), truth, 1e-13, max(1.0, np.max(np.abs(truth), initial=0.0)))
 
 
+@pytest.mark.parametrize("name", ["erf", "relu"])
+def test_every_library_gives_the_same_limit_of_a_resnet(xp: Any, name: str) -> None:
+    limit, X = NeuralODE(name).limit(Euler(4)), two(0.3, 1.0, 0.5)
+    truth, expected = limit.ntk(X), limit.fields(*X)
+    fields = limit.fields(*(xp.asarray(x) for x in X))
+    assert_within(to_host(limit.ntk(xp.asarray(X))), truth, 1e-13, scale_of(truth))
+    for field in dataclasses.fields(expected):
+        np.testing.assert_allclose(to_host(getattr(fields, field.name)), getattr(expected, field.name), rtol=1e-13)
+
+
+@pytest.mark.parametrize("solver", [None, Gauss(6, 1), Euler(4)], ids=repr)
+@pytest.mark.parametrize("name", ["erf", "relu", "softplus"])
+def test_limits_are_on_the_device_of_the_inputs(name: str, solver: Any) -> None:
+    strict = pytest.importorskip("array_api_strict")
+    device, limit = strict.Device("device1"), NeuralODE(name).limit(solver)
+    X = strict.asarray(two(0.3, 1.0, 0.5), device=device)
+    fields = limit.fields(X[0, :], X[1, :])
+    found = [limit.ntk(X), limit.nngp(X, X[:1, :]), limit.ntk(X[:0, :])]
+    found += [getattr(fields, field.name) for field in dataclasses.fields(fields)]
+    assert {array.device for array in found} == {device}
+
+
+@pytest.mark.parametrize("name", ["erf", "relu"])
+def test_kernels_off_the_curve_are_on_the_device_of_the_inputs(name: str) -> None:
+    strict = pytest.importorskip("array_api_strict")
+    device, rows = strict.Device("device1"), sphere(MANY, 2, seed=4)
+    found = NeuralODE(name).limit().ntk(strict.asarray(rows, device=device))
+    assert found.device == device
+
+
 @pytest.mark.parametrize(
     ("X", "X2", "error", "message"),
     [
@@ -239,6 +333,8 @@ def test_arrays_of_different_libraries_raise() -> None:
     strict = pytest.importorskip("array_api_strict")
     with pytest.raises(TypeError, match="mixture"):
         NeuralODE("erf").limit().ntk(np.ones((1, 2)), strict.ones((1, 2)))
+    with pytest.raises(TypeError, match="mixture"):
+        NeuralODE("erf").limit().fields(np.ones(2), strict.ones(2))
 
 
 @pytest.mark.parametrize(

@@ -41,11 +41,13 @@ def test_the_scales_of_leaky_relu() -> None:
         ([0.5, 0.5], [0.25, 0.5], 2.0),
         ([math.nan, 0.0], [1.0, 1.0], math.inf),
         ([math.inf], [1.0], math.inf),
+        ([0.0], [math.inf], math.inf),
         ([], [], 0.0),
     ],
 )
 def test_relative_change(change: list[float], scale: list[float], expected: float) -> None:
-    found = _relative(np, np.asarray(change), np.asarray(scale))
+    with np.errstate(invalid="ignore"):
+        found = _relative(np, np.asarray(change), np.asarray(scale))
     assert found == expected
     assert type(found) is float
 

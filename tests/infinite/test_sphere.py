@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.polynomial import chebyshev
 
 from refimpl import AccuracyError, Euler, Gauss, NeuralODE
 from refimpl.backend import to_host
-from refimpl.infinite.sphere import SphereKernel, interpolate_in_rho, interpolate_in_theta
+from refimpl.infinite.inputs import LARGEST_NORM
+from refimpl.infinite.sphere import SphereKernel, _coefficients, _points, interpolate_in_rho, interpolate_in_theta
 
 EPS = float(np.finfo(float).eps)
 CHEAP = ["erf", "gelu", "sin", "cos", "quadratic", "identity"]
@@ -193,7 +195,7 @@ def test_rho_that_is_no_array_of_real_numbers_raises(softplus: SphereKernel, rho
         softplus(rho)
 
 
-@pytest.mark.parametrize("radius", [0.0, -1.0, math.inf, math.nan, "1", None, np.ones(1), 1j, 1e200])
+@pytest.mark.parametrize("radius", [0.0, -1.0, math.inf, math.nan, "1", None, np.ones(1), 1j, LARGEST_NORM, 1e200])
 @pytest.mark.parametrize("name", ["erf", "relu"])
 def test_a_bad_radius_raises_and_is_named(name: str, radius: Any) -> None:
     with pytest.raises((ValueError, TypeError), match="radius"):
@@ -219,7 +221,34 @@ def test_a_curve_that_is_not_smooth_inside_raises() -> None:
     assert caught.value.reached > 1e-6
 
 
+def test_the_coefficients_are_those_of_the_interpolant() -> None:
+    """Of random values, so that none of the coefficients is small; 17 terms of size 1."""
+    values = np.random.default_rng(0).uniform(-1, 1, 17)
+    np.testing.assert_allclose(chebyshev.chebval(_points(16), _coefficients(values)), values, rtol=0, atol=64 * EPS)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e6])
+@pytest.mark.parametrize("interpolate", [interpolate_in_rho, interpolate_in_theta])
+def test_what_was_reached_is_relative_to_the_size_of_the_curve(interpolate: Any, size: float) -> None:
+    found = []
+    for scale in (1.0, size):
+        with pytest.raises(AccuracyError) as caught:
+            interpolate(lambda rho, scale=scale: scale * np.abs(rho - 0.1), radius=1.0, rtol=1e-6)
+        found.append(caught.value.reached)
+    assert found[1] == pytest.approx(found[0], rel=1e-9)
+    if interpolate is interpolate_in_theta:
+        assert f"reaches {found[0]:.3g}" in str(caught.value)
+
+
+@pytest.mark.parametrize("interpolate", [interpolate_in_rho, interpolate_in_theta])
+def test_a_function_that_is_zero_has_a_curve(interpolate: Any) -> None:
+    curve = interpolate(np.zeros_like, radius=1.0, rtol=1e-9)
+    assert (curve(0.3), curve.error) == (0.0, 0.0)
+
+
 @given(cosines, cosines)
+@example(math.cos(0.9), math.cos(2.0))  # two panels: π/2 is between them
+@example(math.cos(0.3), math.cos(2.0))
 @settings(max_examples=30)
 def test_part_of_a_curve_is_that_part(one: float, other: float) -> None:
     span = min(one, other), max(one, other)
@@ -256,8 +285,13 @@ def test_plot_draws_the_curve(softplus: SphereKernel, relu: SphereKernel) -> Non
         x, y = axes.lines[0].get_data()
         np.testing.assert_allclose([min(x), max(x)], [-1, 1])
         np.testing.assert_array_equal(y, curve(np.asarray(x)))
-        assert axes.get_xlabel()
-        assert axes.get_ylabel()
+        assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title()) == ("ρ", "kernel", "|x| = 1")
         assert curve.plot(axes) is axes
         assert len(axes.lines) == 2
         plt.close(axes.figure)
+
+
+def test_without_matplotlib_plot_says_how_to_get_it(softplus: SphereKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r"^plot needs matplotlib: pip install 'refimpl\[plot\]'$"):
+        softplus.plot()

@@ -290,6 +290,30 @@ def test_fields_at_the_ends_give_the_kernels(rho: float) -> None:
         np.testing.assert_allclose(P[0, 1], sigma_v**2 / 2, rtol=0, atol=1e-9 * P.max())
 
 
+def test_no_times_and_no_pairs_have_fields_too() -> None:
+    for field in solve(activations.relu, [1.0, 2.0], [0.3, 0.3], [1.0, 1.0]).at(np.empty(0)):
+        assert field.shape == (2, 0, 0)
+    empty = np.empty(0)
+    for field in solve(activations.relu, empty, empty, empty).at(np.asarray([0.0, 1.0])):
+        assert field.shape == (0, 2, 2)
+
+
+def test_the_accuracy_of_P_is_relative_to_its_size() -> None:
+    t = np.asarray([0.0, 0.4, 1.0])
+    # At this angle P needs finer grids than S and Σ do.
+    P, small = (solve(activations.relu, [1.0], [0.99], [1.0], sigma_v=sigma_v).at(t)[2] for sigma_v in (1.0, 2.0**-20))
+    np.testing.assert_array_equal(small * 2.0**40, P)  # bit by bit, since the same grids are tried
+
+
+def test_fields_that_no_grid_resolves_raise_with_what_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = solve(activations.relu, [1.0], [0.3], [1.0], 1e-12)
+    monkeypatch.setattr(split, "LEVELS", split.LEVELS[:2])
+    with pytest.raises(AccuracyError, match=r"rtol=1\.0e-12 was asked for, the fields reach") as caught:
+        found.at(np.asarray([0.0, 0.5, 1.0]))
+    assert caught.value.reached is not None
+    assert 1e-12 < caught.value.reached < 1e-3
+
+
 def test_custom_kink_is_solved_by_quadrature_of_its_dual() -> None:
     relu = Activation(
         phi=lambda z: np.maximum(z, 0), dphi=lambda z: np.where(z > 0, 1.0, 0.0), name="own", lipschitz=1, kinks=(0.0,)

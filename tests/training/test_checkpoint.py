@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import refimpl
 from refimpl import SGD, Adam, Euler, GradientDescent, Momentum, Params, SolveIVP, train
 from refimpl.backend import to_host
+from refimpl.training.checkpoint import HEADER
 from tests import oracle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,6 +94,26 @@ def test_a_run_without_data_or_test_set_resumes(tmp_path):
     settings = {"X": case.X[:0], "y": case.y[:0], "X_test": None, "y_test": None, "spectrum_every": None}
     run(tmp_path / "run", 3, **settings)
     assert run(tmp_path / "run", 5, **settings).loss.tolist() == [0.0] * 6
+
+
+def test_a_run_of_many_parameters_resumes(tmp_path):
+    """θ takes more bytes than the header of an array may."""
+    theta = case.net.init(width=48, dim=3, seed=0)
+    assert theta.ravel().nbytes > 1.1 * HEADER
+    run(tmp_path / "run", 2, theta=theta)
+    same(run(tmp_path / "run", 3, theta=theta), run(steps=3, theta=theta))
+
+
+def test_a_run_resumes_on_the_device_of_its_arrays(tmp_path):
+    strict = pytest.importorskip("array_api_strict")
+    device = strict.Device("device1")
+    arrays = (case.theta.U, case.theta.W, case.theta.v, case.X, case.y, X_test, y_test)
+    U, W, v, X, y, *test = (strict.asarray(array, device=device) for array in arrays)
+    settings = {"theta": Params(U, W, v), "X": X, "y": y, "X_test": test[0], "y_test": test[1], "optimizer": SGD(2)}
+    run(tmp_path / "run", 4, **settings)
+    found = run(tmp_path / "run", **settings)
+    same(found, run(**settings))
+    assert {array.device for array in (found.theta.W, *(getattr(found, name) for name in ARRAYS))} == {device}
 
 
 def test_a_named_learning_rate_is_worked_out_once(tmp_path, monkeypatch):
@@ -374,6 +395,7 @@ def test_arrays_that_are_missing_or_of_another_form_are_refused(saved, changed):
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
+        ({"theta": np.zeros(59)}, r"theta has shape \(59,\) and dtype float64, not \(60,\) and float64"),
         ({"theta": np.full(60, np.nan)}, "theta is not finite"),
         ({"moment_0": np.full(60, np.inf)}, "moment_0 is not finite"),
         ({"meta": np.asarray("{}")}, "its JSON part is no array of bytes"),
@@ -453,6 +475,19 @@ def test_data_behind_an_array_is_refused(saved):
         for member, content in members.items():
             archive.writestr(member, content)
     refused(saved, "followed by other data")
+
+
+def test_a_file_that_may_not_be_written_raises_what_the_system_says(saved, monkeypatch):
+    opened = Path.open
+
+    def denied(self, mode="r", *rest):
+        if "w" in mode:
+            raise PermissionError(13, "Permission denied")
+        return opened(self, mode, *rest)
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(PermissionError):
+        run(saved)
 
 
 def test_a_file_that_may_not_be_read_raises_what_the_system_says(saved, monkeypatch):

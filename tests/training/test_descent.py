@@ -28,6 +28,10 @@ from refimpl import (
     train,
 )
 from refimpl.solvers import Solver
+from refimpl.training.checkpoint import Snapshot
+from refimpl.training.descent import Run
+from refimpl.training.history import Recorder
+from refimpl.training.problem import check
 from tests import oracle
 
 case = oracle.make("tanh", n=6, d=3, N=5)
@@ -277,6 +281,7 @@ def test_a_loss_beyond_all_bounds_raises_with_the_history_and_that_step_in_it():
     assert isinstance(error, AccuracyError)
     assert error.step == error.history.steps == 1
     assert error.history.lr == 1e6
+    assert not error.history.stopped
     assert error.history.loss[1] > 1e9 * error.history.loss[0]
     expected = case.theta - 1e6 * case.net.gradient(case.theta, case.X, case.y, SHORT)
     assert (error.history.theta - expected).norm() < case.rounding * expected.norm()
@@ -325,10 +330,12 @@ def test_at_step_0_the_error_is_that_of_the_network_itself():
     with pytest.raises(BlowUpError) as info:
         train(NeuralODE("quadratic", horizon=3.0), theta, np.ones((1, 1)), np.ones(1), lr=0.1, steps=3)
     assert not isinstance(info.value, TrainingError)
-    for solver, scale, message in ((Gauss(rtol=1e-16), 1.0, "rtol"), (SHORT, 1e200, "loss overflows float64")):
+    for solver, scale, message in ((Gauss(rtol=1e-16), 1.0, "rtol"), (SHORT, 1e200, r"^loss overflows float64$")):
         with pytest.raises(AccuracyError, match=message) as caught:
             train(case.net, case.theta, case.X, scale * case.y, lr=0.1, steps=3, solver=solver)
         assert not isinstance(caught.value, TrainingError)
+    with pytest.raises(AccuracyError, match=r"^test loss overflows float64$"):
+        run(X_test=case.X, y_test=1e200 * case.y)
 
 
 def test_a_loss_that_rises_for_a_while_is_no_divergence():
@@ -356,6 +363,26 @@ def test_targets_that_are_fitted_from_the_start_are_no_scale_for_divergence():
     assert loss[1] > 1e9 * loss[0]
 
 
+@pytest.mark.parametrize("largest", ["start", "predicting 0", "errors of 1"])
+def test_a_loss_is_enormous_beside_its_start_that_of_predicting_0_and_that_of_errors_of_1(largest):
+    net = NeuralODE("tanh", sigma_v=1.0 if largest == "errors of 1" else 1e3)
+    outputs = net.predict(case.theta, case.X, SHORT)
+    y = 0 * outputs if largest == "start" else outputs
+    scale = len(y) / 2 if largest == "errors of 1" else np.sum(outputs**2) / 2
+    rule, recorder = GradientDescent(), Recorder(check(net, case.theta, case.X, y, None, None, SHORT), None)
+    start = case.theta.ravel()
+    begun = Run(recorder, rule, Snapshot(0, 0.1, start, rule.start(start)))
+    begun.record(last=True)
+    *_, second, first = sorted([recorder.rows[0]["loss"], np.sum(y**2) / 2, len(y) / 2])
+    assert second < 0.9 * first
+    assert first == pytest.approx(scale, rel=case.rounding)
+    begun.loss = 0.99e9 * scale
+    begun._check_size()
+    begun.loss = 1.01e9 * scale
+    with pytest.raises(DivergenceError, match=r"the loss is .*, more than 1e\+09 times"):
+        begun._check_size()
+
+
 def test_errors_of_training_survive_pickling():
     with pytest.raises(DivergenceError) as info:
         run(lr=1e6)
@@ -381,7 +408,11 @@ def test_errors_of_training_survive_pickling():
         ({"lr": -1.0}, ValueError, "lr must be a positive, finite number"),
         ({"lr": "stable", "optimizer": "adam"}, ValueError, "lr='stable' has no meaning for Adam"),
         ({"checkpoint": 3}, TypeError, "checkpoint must be a path or None, got 3"),
-        ({"checkpoint": "/nowhere/at/all/run.npz"}, ValueError, "checkpoint must lie in a directory that exists"),
+        (
+            {"checkpoint": "/nowhere/at/all/run.npz"},
+            ValueError,
+            "checkpoint must lie in a directory that exists, got ./nowhere/at/all/run.npz",
+        ),
         ({"checkpoint": "."}, ValueError, "checkpoint must be a file, got '.'"),
         ({"y_test": np.ones(3)}, ValueError, "y_test was given without X_test"),
     ],

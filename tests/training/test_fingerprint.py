@@ -36,7 +36,9 @@ def test_the_same_run_has_the_same_fingerprint_and_no_differences():
         ({"net": NeuralODE("sin")}, {"activation"}),
         ({"net": NeuralODE("tanh", horizon=2.0)}, {"horizon"}),
         ({"net": NeuralODE("tanh", sigma_u=2.0, sigma_v=0.5)}, {"sigma_u", "sigma_v"}),
+        ({"theta": Params(-case.theta.U, case.theta.W, case.theta.v)}, {"theta"}),
         ({"theta": Params(case.theta.U, case.theta.W.T, case.theta.v)}, {"theta"}),
+        ({"theta": Params(case.theta.U, case.theta.W, -case.theta.v)}, {"theta"}),
         ({"X": case.X[::-1]}, {"X"}),
         ({"X": case.X.astype(np.float32)}, {"X"}),
         ({"y": np.nextafter(case.y, 1e3)}, {"y"}),
@@ -58,8 +60,21 @@ def test_each_part_of_a_run_changes_its_own_mark(changed, names):
 
 def test_the_library_is_part_of_it(xp):
     blocks = (xp.asarray(block) for block in (case.theta.U, case.theta.W, case.theta.v))
-    found = changed_marks(theta=Params(*blocks), X=xp.asarray(case.X), y=xp.asarray(case.y))
-    assert found == (set() if xp is np else {"library"})
+    changed = {"theta": Params(*blocks), "X": xp.asarray(case.X), "y": xp.asarray(case.y)}
+    assert changed_marks(**changed) == (set() if xp is np else {"library"})
+    assert marks(**changed)["library"] == xp.__name__.rpartition(".")[2]
+
+
+def test_an_activation_shows_what_it_computes_on_the_device_of_the_run():
+    strict = pytest.importorskip("array_api_strict")
+    device = strict.Device("device1")
+    arrays = (case.theta.U, case.theta.W, case.theta.v, case.X, case.y)
+    U, W, v, X, y = (strict.asarray(array, device=device) for array in arrays)
+    factor = strict.asarray(2.0, dtype=strict.float64, device=device)  # it cannot meet what is elsewhere
+    doubled = Activation(lambda z: factor * z, lambda z: factor * strict.ones_like(z), name="doubled")
+    here = Activation(lambda z: 2 * z, lambda z: 2 * np.ones_like(z), name="doubled")
+    found = marks(net=NeuralODE(doubled), theta=Params(U, W, v), X=X, y=y)["activation"]
+    assert found.partition("sha256")[2] == marks(net=NeuralODE(here))["activation"].partition("sha256")[2]
 
 
 def softplus(sharpness, **fields):

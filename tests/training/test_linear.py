@@ -162,6 +162,15 @@ def test_every_library_gives_the_numbers_of_numpy_in_the_kind_and_dtype_that_cam
     np.testing.assert_allclose(to_host(one.predictions), to_host(found.predictions[1, ...]), atol=1e-13, rtol=1e-6)
 
 
+def test_results_are_on_the_device_of_the_arrays():
+    strict = pytest.importorskip("array_api_strict")
+    device = strict.Device("device1")
+    K, y, u0, *test = (strict.asarray(array, device=device) for array in kernel_problem(N=6, N_test=4))
+    for steps in (50, strict.asarray([1, 50], device=device)):
+        found = linearize(K, y, u0, 0.01, steps, *test)
+        assert {getattr(found, name).device for name in ARRAYS} == {device}
+
+
 def test_integers_are_taken_as_numbers():
     found = linearize(np.asarray([[2, 0], [0, 1]]), np.asarray([1, -1]), np.zeros(2, int), 0.5, 1)
     np.testing.assert_allclose(found.predictions, [1.0, -0.5], rtol=0, atol=4 * EPS)
@@ -170,6 +179,7 @@ def test_integers_are_taken_as_numbers():
 def test_an_empty_training_set_leaves_the_test_outputs_alone():
     empty = np.zeros((0, 0)), np.zeros(0), np.zeros(0)
     found = linearize(*empty, 0.1, [0, 5, math.inf], np.zeros((2, 0)), np.ones(2))
+    assert found.eigenvalues.shape == (0,)
     assert found.predictions.shape == (3, 0)
     assert found.loss.tolist() == [0.0, 0.0, 0.0]
     assert found.test_predictions.tolist() == [[1.0, 1.0]] * 3
@@ -182,6 +192,18 @@ def test_modes_without_a_kernel_stay_where_they_are():
     np.testing.assert_allclose(found.predictions, [[0.5, 0.5]] * 3, rtol=0, atol=1e-6)
     np.testing.assert_allclose(found.predictions[[0, 2]], [[0.5, 0.5]] * 2, rtol=0, atol=8 * EPS)
     np.testing.assert_allclose(found.test_predictions[[0, 2]], [[0.5]] * 2, rtol=0, atol=8 * EPS)
+
+
+def test_a_kernel_that_is_zero_leaves_the_outputs_where_they_are():
+    u0, none = np.asarray([0.5, -1.0]), np.zeros((1, 2))
+    found = linearize(np.zeros((2, 2)), np.ones(2), u0, 0.5, [3, math.inf], none, np.ones(1))
+    assert found.predictions.tolist() == [u0.tolist()] * 2
+    assert found.test_predictions.tolist() == [[1.0]] * 2
+
+
+def test_outputs_that_are_the_targets_end_as_they_are_at_any_learning_rate():
+    y = np.asarray([1.0, -2.0])
+    assert linearize(np.diag([1.0, 4.0]), y, y, 3.0, math.inf).predictions.tolist() == y.tolist()
 
 
 def test_a_kernel_of_low_rank_ends_at_the_least_squares_fit():
@@ -261,6 +283,7 @@ TEST = {"K_test": np.ones((3, 2)), "u0_test": np.zeros(3)}
         ({"steps": True}, TypeError, "steps must be whole numbers"),
         ({"steps": [[1], [1, 2]]}, TypeError, "steps must be whole numbers"),
         ({"rtol": 0.0}, ValueError, r"rtol must be a number in \(0, 1\) or None, got 0.0"),
+        ({"rtol": 1.0}, ValueError, r"rtol must be a number in \(0, 1\) or None, got 1.0"),
         ({"rtol": "1e-9"}, TypeError, r"rtol must be a number in \(0, 1\) or None"),
         ({"K_test": np.ones((3, 2))}, ValueError, "K_test needs u0_test"),
         ({"u0_test": np.ones(3)}, ValueError, "u0_test was given without K_test"),
@@ -288,6 +311,18 @@ def test_a_kernel_of_stated_accuracy_may_be_indefinite_by_as_much():
 def test_stable_is_one_over_the_largest_eigenvalue_whatever_the_others(diagonal):
     N = len(diagonal)
     assert linearize(np.diag(diagonal), np.ones(N), np.zeros(N), "stable", 1).lr == 0.25
+
+
+@pytest.mark.parametrize("largest", [1e-308, 2.0**-60, 0.5, 2.0**60])
+def test_stable_takes_a_kernel_of_any_size(largest):
+    found = linearize(np.diag([largest / 4, largest]), np.ones(2), np.zeros(2), "stable", 1)
+    assert found.lr == pytest.approx(1 / largest, rel=4 * EPS)
+
+
+def test_the_largest_number_of_steps_is_taken():
+    # At ηλ = 2 the sign alternates: 2⁵³ is even, the number before it is odd.
+    found = linearize(np.eye(1), np.zeros(1), np.ones(1), 2.0, [2**53 - 1, 2**53])
+    assert found.predictions.tolist() == [[-1.0], [1.0]]
 
 
 @pytest.mark.parametrize("diagonal", [[0.0], [1e-310, 0.0], [0.0, 0.0]])

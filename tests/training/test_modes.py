@@ -64,6 +64,11 @@ def test_at_the_end_a_mode_is_gone_or_never_moved(value, expected):
     assert functions(0.5, value, math.inf, floor=1e-7) == pytest.approx(expected, rel=2 * EPS)
 
 
+@pytest.mark.parametrize("floor", [0.0, 1e-7])
+def test_an_eigenvalue_at_the_floor_never_moves(floor):
+    assert functions(0.5, floor, math.inf, floor=floor) == (1.0, 0.0)
+
+
 def test_many_steps_approach_the_end():
     for value in (0.01, 1.0, 3.9):
         assert functions(0.5, value, 2.0**53) == pytest.approx(functions(0.5, value, math.inf), rel=2 * EPS)
@@ -94,6 +99,15 @@ def test_what_is_no_kernel_to_its_accuracy_raises(sign):
     np.testing.assert_allclose(values, sorted(np.diag(K)), rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("size", [2.0**-40, 2.0**40])
+def test_what_is_a_kernel_does_not_depend_on_its_size(size):
+    """2·10⁻¹⁰ of the largest eigenvalue is within 3 · 10⁻¹⁰ of 0, and not within 3 · 10⁻¹¹."""
+    K = size * np.diag([1.0, 0.5, -2e-10])
+    assert eigenmodes(np, K, 1e-10)[0].tolist() == sorted(np.diag(K))
+    with pytest.raises(ValueError, match="positive semi-definite"):
+        eigenmodes(np, K, 1e-11)
+
+
 def test_rounding_is_no_asymmetry_and_no_negative_eigenvalue():
     K = np.ones((3, 3))
     K[0, 1] += EPS
@@ -107,6 +121,7 @@ def test_a_limit_needs_every_excited_mode_to_decay():
     check_limit(0.49, values, np.ones(3))
     check_limit(0.5, values, np.asarray([1.0, 1.0, 0.0]))
     check_limit(0.5, values, np.asarray([1.0, 1.0, 1e-17]))
+    check_limit(0.5, values, np.zeros(3))  # u⁰ = y: nothing is excited
     with pytest.raises(ValueError, match=r"needs ηλ < 2 .* but λ = 4 has ηλ = 2$"):
         check_limit(0.5, values, np.asarray([0.0, 0.0, 1e-3]))
 

@@ -64,7 +64,8 @@ def test_a_name_that_would_divide_by_zero_raises(name):
     with pytest.raises(ValueError, match=f"lr='{name}' needs at least one input"):
         learning_rate(name, problem(case.X[:0]))
     zero = problem(np.zeros((2, 3)), Params(case.theta.U, case.theta.W, 0 * case.theta.v))
-    with pytest.raises(ValueError, match=f"lr='{name}' has no value"):
+    what = {"theorem": "X", "stable": "the tangent kernel"}[name]
+    with pytest.raises(ValueError, match=f"lr='{name}' has no value: {what} is zero"):
         learning_rate(name, zero)
 
 
@@ -78,6 +79,13 @@ def test_names_work_on_every_library_and_say_in_the_history_what_they_were(xp):
         assert lr == pytest.approx(learning_rate(name, problem()), rel=case.rounding)
 
 
-def test_inputs_whose_norm_has_no_square_give_no_rate():
+@pytest.mark.parametrize("size", [1e160, 1e-160])
+def test_inputs_whose_norm_has_no_square_or_no_inverse_square_give_no_rate(size):
     with pytest.raises(ValueError, match="lr='theorem' has no value: X is zero, or too small or too large"):
-        learning_rate("theorem", problem(np.full((2, 3), 1e160)))
+        learning_rate("theorem", problem(np.full((2, 3), size)))
+
+
+@pytest.mark.parametrize("size", [1e-154, 1e-3, 0.5, 1e3, 1e153])
+def test_theorem_has_a_value_for_inputs_of_any_other_size(size):
+    X = size * np.eye(3)
+    assert learning_rate("theorem", problem(X)) == pytest.approx(1 / size**2, rel=16 * oracle.EPS)
