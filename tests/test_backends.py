@@ -9,7 +9,7 @@ import pytest
 
 from refimpl import BlowUpError, Euler, Gauss, NeuralODE, Params, SolveIVP
 from refimpl.backend import float_dtype, is_numpy, namespace, to_host
-from tests import oracle
+from tests import formulas
 
 
 @pytest.fixture(autouse=True)
@@ -41,12 +41,12 @@ def same(value, truth, kind, rtol):
 @pytest.mark.parametrize(
     ("activation", "solver"),
     [(name, Gauss()) for name in ("softplus", "erf", "quadratic")]
-    + [(name, Gauss(4, 2)) for name in (*oracle.ANALYTIC, "relu")]
-    + [(name, Euler(5)) for name in (*oracle.ANALYTIC, "quadratic", "relu", "elu", "leaky_relu")],
+    + [(name, Gauss(4, 2)) for name in (*formulas.ANALYTIC, "relu")]
+    + [(name, Euler(5)) for name in (*formulas.ANALYTIC, "quadratic", "relu", "elu", "leaky_relu")],
     ids=str,
 )
 def test_every_method_gives_the_numbers_of_numpy_in_the_kind_that_came_in(xp, activation, solver):
-    case = oracle.make(activation, n=6, N=3, horizon=0.5)
+    case = formulas.make(activation, n=6, N=3, horizon=0.5)
     net, rtol = case.net, 1e-13 + case.rounding
     theta, X, y = convert(xp, case)
     same(net.predict(theta, X, solver), net.predict(case.theta, case.X, solver), X, rtol)
@@ -69,7 +69,7 @@ def test_every_method_gives_the_numbers_of_numpy_in_the_kind_that_came_in(xp, ac
 
 
 def test_layered_weights_run_on_every_library(xp):
-    case, solver = oracle.make("tanh", layers=3), Euler(3, shared=False)
+    case, solver = formulas.make("tanh", layers=3), Euler(3, shared=False)
     theta, X, y = convert(xp, case)
     net = case.net
     same(net.ntk(theta, X, solver=solver), net.ntk(case.theta, case.X, solver=solver), X, case.rounding)
@@ -80,7 +80,7 @@ def test_layered_weights_run_on_every_library(xp):
 @pytest.mark.parametrize("solver", [None, Gauss(rtol=1e-5), Euler(4)], ids=str)
 @pytest.mark.parametrize("N", [0, 3])
 def test_float32_stays_float32_on_every_library(xp, solver, N):
-    case = oracle.make("gelu", N=3)
+    case = formulas.make("gelu", N=3)
     theta, X, y = convert(xp, case, "float32")
     X, y, net = X[:N, :], y[:N], case.net
     results = [net.predict(theta, X, solver), net.ntk(theta, X, solver=solver), net.gradient(theta, X, y, solver).W]
@@ -91,7 +91,7 @@ def test_float32_stays_float32_on_every_library(xp, solver, N):
 
 
 def test_integers_and_mixed_floats_promote_to_float64_on_every_library(xp):
-    case = oracle.make("gelu", N=3)
+    case = formulas.make("gelu", N=3)
     double, X, y = convert(xp, case)
     single, X32, y32 = convert(xp, case, "float32")
     whole, counts = xp.asarray([[1, 2, 3], [0, 1, 0]]), xp.asarray([1, 2])
@@ -108,13 +108,13 @@ def test_integers_and_mixed_floats_promote_to_float64_on_every_library(xp):
 
 
 def test_the_default_solver_runs_on_every_library(xp):
-    case = oracle.make("tanh")
+    case = formulas.make("tanh")
     theta, X, _ = convert(xp, case)
     same(case.net.predict(theta, X), case.net.predict(case.theta, case.X, Gauss()), X, 1e-8)
 
 
 def test_solve_ivp_works_on_numpy_only_and_names_gauss(xp):
-    case = oracle.make()
+    case = formulas.make()
     theta, X, y = convert(xp, case)
     if is_numpy(xp):
         return
@@ -130,7 +130,7 @@ def test_solve_ivp_works_on_numpy_only_and_names_gauss(xp):
 
 
 def test_arrays_of_two_libraries_in_one_call_raise_and_name_both(xp):
-    case = oracle.make()
+    case = formulas.make()
     theta, X, _ = convert(xp, case)
     if is_numpy(xp):
         return
@@ -165,7 +165,7 @@ def test_init_like_an_array_gives_the_same_draws_in_its_library_and_dtype(xp):
 
 
 def test_params_and_jacobians_calculate_on_every_library(xp):
-    case = oracle.make()
+    case = formulas.make()
     theta, X, y = convert(xp, case)
     for scalar in (2, 0.5, np.float64(0.5), np.float32(0.5)):
         for product in (scalar * theta, theta * scalar):
@@ -181,7 +181,7 @@ def test_params_and_jacobians_calculate_on_every_library(xp):
 
 @pytest.mark.parametrize("dtype", ["complex128", "bool"])
 def test_complex_and_boolean_inputs_raise_on_every_library(xp, dtype):
-    case = oracle.make()
+    case = formulas.make()
     theta, X, _ = convert(xp, case)
     with pytest.raises(TypeError, match="X must hold float64, float32 or integers"):
         case.net.predict(theta, xp.astype(X, getattr(xp, dtype)), Euler(2))
@@ -198,7 +198,7 @@ def test_escape_to_infinity_is_found_on_every_library(xp, solver):
 def test_tensors_that_ask_for_gradients_are_taken_without_a_warning():
     torch = pytest.importorskip("torch")
     pytest.importorskip("array_api_compat")
-    case = oracle.make()
+    case = formulas.make()
     blocks = [torch.asarray(b).requires_grad_() for b in (case.theta.U, case.theta.W, case.theta.v)]
     X, y = torch.asarray(case.X).requires_grad_(), torch.asarray(case.y).requires_grad_()
     theta = Params(*blocks)

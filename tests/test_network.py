@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 import refimpl
 from refimpl import AccuracyError, Euler, Gauss, NeuralODE, Params, SolveIVP
-from tests import oracle
+from tests import formulas
 
 SOLVERS = (None, SolveIVP(), SolveIVP("LSODA"), SolveIVP("Radau"), Gauss(), Gauss(3, 2), Euler(4))
 METHODS = ("predict", "loss", "gradient", "jacobian", "ntk", "trajectory")
-case = oracle.make("softplus", n=6, d=3, N=4)
+case = formulas.make("softplus", n=6, d=3, N=4)
 net, theta, X, y = case.net, case.theta, case.X, case.y
 
 
@@ -72,13 +72,13 @@ def test_integers_count_as_float64_and_mixed_floats_promote(method):
 
 
 @settings(max_examples=20)
-@given(oracle.cases(n=(1, 20)), st.sampled_from([None, Gauss(rtol=1e-5), Gauss(4, 2), Euler(5)]))
+@given(formulas.cases(n=(1, 20)), st.sampled_from([None, Gauss(rtol=1e-5), Gauss(4, 2), Euler(5)]))
 def test_float32_is_as_accurate_as_its_rounding_and_its_tolerance(case, solver):
     # Both in the same rounded data, so that only the arithmetic differs.
     single = [block.astype(np.float32) for block in (case.theta.U, case.theta.W, case.theta.v, case.X, case.y)]
     double = [block.astype(float) for block in single]
     exact = Gauss() if solver is None or solver == Gauss(rtol=1e-5) else solver
-    tolerance = case.rounding / oracle.EPS * np.finfo(np.float32).eps / 8 + 1e-4 * (exact is not solver)
+    tolerance = case.rounding / formulas.EPS * np.finfo(np.float32).eps / 8 + 1e-4 * (exact is not solver)
 
     def results(blocks, solver):
         theta = Params(*blocks[:3])
@@ -86,9 +86,9 @@ def test_float32_is_as_accurate_as_its_rounding_and_its_tolerance(case, solver):
         return net.ntk(theta, X, solver=solver), net.jacobian(theta, X, solver), net.gradient(theta, X, y, solver)
 
     (K, J, g), (K64, J64, g64) = results(single, solver), results(double, exact)
-    assert oracle.relative(K, K64) < tolerance
-    assert oracle.relative(oracle.flat(J), oracle.flat(J64)) < tolerance
-    scale = np.linalg.norm(oracle.flat(J64)) * (1 + np.abs(double[4]).max())
+    assert formulas.relative(K, K64) < tolerance
+    assert formulas.relative(formulas.flat(J), formulas.flat(J64)) < tolerance
+    scale = np.linalg.norm(formulas.flat(J64)) * (1 + np.abs(double[4]).max())
     assert np.linalg.norm(g.ravel() - g64.ravel()) < tolerance * (scale + g64.norm())
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refimpl import Jacobian, Params
-from tests import oracle
+from tests import formulas
 
 numbers = st.floats(-3, 3)
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 3), st.one_of(st.none(), st.integers(1, 3)))
@@ -29,8 +29,8 @@ def test_params_are_a_vector_space_with_the_inner_product_of_their_entries(both,
     np.testing.assert_array_equal((p - q).ravel(), p.ravel() - q.ravel())
     np.testing.assert_array_equal((-p).ravel(), -p.ravel())
     size = p.ravel().size
-    assert abs(p.dot(q) - p.ravel() @ q.ravel()) <= size * oracle.EPS * np.abs(p.ravel()) @ np.abs(q.ravel())
-    np.testing.assert_allclose(p.norm() ** 2, p.dot(p), rtol=4 * size * oracle.EPS)
+    assert abs(p.dot(q) - p.ravel() @ q.ravel()) <= size * formulas.EPS * np.abs(p.ravel()) @ np.abs(q.ravel())
+    np.testing.assert_allclose(p.norm() ** 2, p.dot(p), rtol=4 * size * formulas.EPS)
     assert type(p.dot(q)) is type(p.norm()) is float
 
 
@@ -140,7 +140,7 @@ def test_jacobian_applies_like_the_matrix_it_stands_for(both, N, seed):
     p, _ = both
     rng = np.random.default_rng(seed)
     J = Jacobian(*(rng.standard_normal((N, *block.shape)) for block in (p.U, p.W, p.v)))
-    M, r = oracle.flat(J) if N else np.zeros((0, p.ravel().size)), rng.standard_normal(N)
+    M, r = formulas.flat(J) if N else np.zeros((0, p.ravel().size)), rng.standard_normal(N)
     np.testing.assert_allclose(J.apply(p), M @ p.ravel(), rtol=0, atol=1e-13)
     np.testing.assert_allclose(J.transpose_apply(r).ravel(), r @ M, rtol=0, atol=1e-13)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from refimpl import Euler, Gauss, SolveIVP
 from refimpl.finite import contraction
-from tests import oracle
+from tests import formulas
 
 few = settings(max_examples=25)
 SOLVERS = (Euler(4), Gauss(4, 2), Gauss(), SolveIVP())
@@ -31,10 +31,10 @@ def both_contractions(sweep, other):
 
 
 @few
-@given(oracle.cases(n=(1, 12), N=(1, 6)), st.sampled_from(SOLVERS))
+@given(formulas.cases(n=(1, 12), N=(1, 6)), st.sampled_from(SOLVERS))
 def test_ntk_is_the_jacobian_times_its_transpose_exactly_symmetric_and_positive(case, solver):
     K = case.net.ntk(case.theta, case.X, solver=solver)
-    M = oracle.flat(case.net.jacobian(case.theta, case.X, solver))
+    M = formulas.flat(case.net.jacobian(case.theta, case.X, solver))
     assert (np.abs(K - M @ M.T) <= kernel_bound(M @ M.T)).all()
     np.testing.assert_array_equal(K, K.T)
     assert np.linalg.eigvalsh(K).min() >= -1e-13 * np.trace(K)
@@ -44,17 +44,17 @@ def test_ntk_is_the_jacobian_times_its_transpose_exactly_symmetric_and_positive(
     ("n", "N", "solver"), [(100, 7, Euler(3)), (200, 33, Gauss(6, 1)), (5, 40, SolveIVP(rtol=1e-4))]
 )
 def test_ntk_is_exactly_symmetric_where_the_products_of_matrices_are_not(n, N, solver):
-    case = oracle.make("gelu", n=n, N=N)
+    case = formulas.make("gelu", n=n, N=N)
     K = case.net.ntk(case.theta, case.X, solver=solver)
     np.testing.assert_array_equal(K, K.T)
 
 
 @few
-@given(st.integers(1, 4).flatmap(lambda depth: oracle.cases(n=(1, 8), N=(1, 6), layers=depth)), st.integers(1, 3))
+@given(st.integers(1, 4).flatmap(lambda depth: formulas.cases(n=(1, 8), N=(1, 6), layers=depth)), st.integers(1, 3))
 def test_layered_ntk_is_the_jacobian_times_its_transpose(case, N2):
     solver = Euler(case.theta.W.shape[0], shared=False)
     X2 = np.random.default_rng(3).standard_normal((N2, case.theta.dim))
-    M, M2 = (oracle.flat(case.net.jacobian(case.theta, Z, solver)) for Z in (case.X, X2))
+    M, M2 = (formulas.flat(case.net.jacobian(case.theta, Z, solver)) for Z in (case.X, X2))
     K, K12 = case.net.ntk(case.theta, case.X, solver=solver), case.net.ntk(case.theta, case.X, X2, solver)
     assert (np.abs(K - M @ M.T) <= kernel_bound(M @ M.T)).all()
     assert (np.abs(K12 - M @ M2.T) <= kernel_bound(M @ M.T, M2 @ M2.T)).all()
@@ -62,7 +62,7 @@ def test_layered_ntk_is_the_jacobian_times_its_transpose(case, N2):
 
 
 @few
-@given(oracle.cases(n=(1, 8), N=(1, 5)), st.integers(1, 4), st.sampled_from(SOLVERS))
+@given(formulas.cases(n=(1, 8), N=(1, 5)), st.integers(1, 4), st.sampled_from(SOLVERS))
 def test_ntk_of_two_batches_is_the_block_of_the_ntk_of_both_together(case, N2, solver):
     X2 = np.random.default_rng(3).standard_normal((N2, case.theta.dim))
     N = len(case.X)
@@ -78,7 +78,7 @@ def test_ntk_of_two_batches_is_the_block_of_the_ntk_of_both_together(case, N2, s
 
 
 @few
-@given(oracle.cases(n=(1, 12), N=(1, 6)), st.sampled_from(SOLVERS), st.sampled_from([1, 7, 100, contraction.BLOCK]))
+@given(formulas.cases(n=(1, 12), N=(1, 6)), st.sampled_from(SOLVERS), st.sampled_from([1, 7, 100, contraction.BLOCK]))
 def test_both_contractions_agree_in_slices_of_any_size(case, solver, block):
     net, theta = case.net, case.theta
     X2 = np.random.default_rng(3).standard_normal((3, theta.dim))
@@ -103,7 +103,7 @@ def test_both_contractions_agree_in_slices_of_any_size(case, solver, block):
 
 @pytest.mark.parametrize(("n", "cheaper_by_nodes"), [(3, False), (400, True)])
 def test_the_cheaper_contraction_is_chosen(n, cheaper_by_nodes, monkeypatch):
-    case = oracle.make(n=n, N=4)
+    case = formulas.make(n=n, N=4)
     used = []
     for name in ("_kernel_by_node_products", "_kernel_by_weight_rows"):
         function = getattr(contraction, name)
@@ -124,7 +124,7 @@ def peak(function):
 
 @pytest.mark.parametrize("path", ["node_products", "weight_rows"])
 def test_the_contraction_stays_within_its_block_whatever_the_width(path, monkeypatch):
-    case = oracle.make(n=300, N=24)
+    case = formulas.make(n=300, N=24)
     _, _, sweep, _ = case.net._sweep(case.theta, case.X, Gauss(6, 1))
     monkeypatch.setattr(contraction, "BLOCK", 1 << 16)
     states = sweep.phi.nbytes
@@ -135,7 +135,7 @@ def test_the_contraction_stays_within_its_block_whatever_the_width(path, monkeyp
 
 
 def test_ntk_and_gradient_form_no_array_of_inputs_times_weights(monkeypatch):
-    case = oracle.make(n=400, N=24)
+    case = formulas.make(n=400, N=24)
     monkeypatch.setattr(contraction, "BLOCK", 1 << 16)
     jacobian_bytes = 8 * 24 * 400**2
     for function in (

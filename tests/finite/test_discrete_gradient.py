@@ -8,42 +8,44 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refimpl import Euler, Gauss, SolveIVP
-from tests import oracle
+from tests import formulas
 
 few = settings(max_examples=20)
 
 
 @few
-@given(oracle.cases(), st.integers(1, 6))
+@given(formulas.cases(), st.integers(1, 6))
 def test_euler_output_and_jacobian_are_the_resnet_and_its_complex_step_derivative(case, depth):
     solver = Euler(depth)
     np.testing.assert_allclose(
-        case.net.predict(case.theta, case.X, solver), oracle.resnet(case, depth), rtol=0, atol=10 * case.rounding
+        case.net.predict(case.theta, case.X, solver), formulas.resnet(case, depth), rtol=0, atol=10 * case.rounding
     )
-    expected = oracle.complex_step_jacobian(lambda blocks: oracle.resnet(case, depth, blocks), case.theta)
-    assert oracle.relative(oracle.flat(case.net.jacobian(case.theta, case.X, solver)), expected) < case.rounding
+    expected = formulas.complex_step_jacobian(lambda blocks: formulas.resnet(case, depth, blocks), case.theta)
+    assert formulas.relative(formulas.flat(case.net.jacobian(case.theta, case.X, solver)), expected) < case.rounding
 
 
 @few
-@given(st.integers(1, 4).flatmap(lambda depth: oracle.cases(layers=depth, n=(1, 4))))
+@given(st.integers(1, 4).flatmap(lambda depth: formulas.cases(layers=depth, n=(1, 4))))
 def test_layered_euler_output_and_jacobian_are_the_resnet_and_its_complex_step_derivative(case):
     depth = case.theta.W.shape[0]
     solver = Euler(depth, shared=False)
     np.testing.assert_allclose(
-        case.net.predict(case.theta, case.X, solver), oracle.resnet(case, depth), rtol=0, atol=10 * case.rounding
+        case.net.predict(case.theta, case.X, solver), formulas.resnet(case, depth), rtol=0, atol=10 * case.rounding
     )
-    expected = oracle.complex_step_jacobian(lambda blocks: oracle.resnet(case, depth, blocks), case.theta)
-    assert oracle.relative(oracle.flat(case.net.jacobian(case.theta, case.X, solver)), expected) < case.rounding
+    expected = formulas.complex_step_jacobian(lambda blocks: formulas.resnet(case, depth, blocks), case.theta)
+    assert formulas.relative(formulas.flat(case.net.jacobian(case.theta, case.X, solver)), expected) < case.rounding
 
 
 @few
-@given(oracle.cases(n=(1, 4), N=(1, 2), strongest=0.7), st.integers(1, 5), st.integers(1, 3))
+@given(formulas.cases(n=(1, 4), N=(1, 2), strongest=0.7), st.integers(1, 5), st.integers(1, 3))
 def test_gauss_output_and_jacobian_are_the_collocation_method_and_its_complex_step_derivative(case, nodes, steps):
     solver = Gauss(nodes, steps)
-    expected = oracle.collocation(case, nodes, steps)
+    expected = formulas.collocation(case, nodes, steps)
     np.testing.assert_allclose(case.net.predict(case.theta, case.X, solver), expected, rtol=0, atol=10 * case.rounding)
-    expected = oracle.complex_step_jacobian(lambda blocks: oracle.collocation(case, nodes, steps, blocks), case.theta)
-    assert oracle.relative(oracle.flat(case.net.jacobian(case.theta, case.X, solver)), expected) < case.rounding
+    expected = formulas.complex_step_jacobian(
+        lambda blocks: formulas.collocation(case, nodes, steps, blocks), case.theta
+    )
+    assert formulas.relative(formulas.flat(case.net.jacobian(case.theta, case.X, solver)), expected) < case.rounding
 
 
 def backpropagation(case, depth):
@@ -52,7 +54,7 @@ def backpropagation(case, depth):
     net, root, step = case.net, np.sqrt(len(v)), case.net.horizon / depth
 
     def dphi(z):
-        return case.phi(z + oracle.STEP * 1j).imag / oracle.STEP
+        return case.phi(z + formulas.STEP * 1j).imag / formulas.STEP
 
     h = [case.X @ U.T]
     for _ in range(depth):
@@ -67,7 +69,7 @@ def backpropagation(case, depth):
     return net.sigma_u * delta.T @ case.X, grad_W, grad_v
 
 
-@given(oracle.cases(n=(1, 20), N=(1, 8)), st.integers(1, 12))
+@given(formulas.cases(n=(1, 20), N=(1, 8)), st.integers(1, 12))
 def test_euler_gradient_is_naive_backpropagation(case, depth):
     gradient = case.net.gradient(case.theta, case.X, case.y, Euler(depth))
     scale = gradient.norm()
@@ -76,29 +78,29 @@ def test_euler_gradient_is_naive_backpropagation(case, depth):
 
 
 def test_layered_weights_that_are_all_the_same_give_the_shared_gradient_when_summed_over_layers():
-    case, depth = oracle.make("gelu", n=7), 5
+    case, depth = formulas.make("gelu", n=7), 5
     shared = case.net.gradient(case.theta, case.X, case.y, Euler(depth))
     theta = type(case.theta)(case.theta.U, np.stack([case.theta.W] * depth), case.theta.v)
     layered = case.net.gradient(theta, case.X, case.y, Euler(depth, shared=False))
-    assert oracle.relative(layered.W.sum(axis=0), shared.W) < case.rounding
-    assert oracle.relative(layered.U, shared.U) < case.rounding
-    assert oracle.relative(layered.v, shared.v) < case.rounding
+    assert formulas.relative(layered.W.sum(axis=0), shared.W) < case.rounding
+    assert formulas.relative(layered.U, shared.U) < case.rounding
+    assert formulas.relative(layered.v, shared.v) < case.rounding
 
 
 @pytest.mark.parametrize(
     "solver", [Euler(7), Gauss(3, 2), Gauss(), SolveIVP(rtol=1e-13, atol=1e-15)], ids=lambda solver: str(solver)
 )
 @few
-@given(case=oracle.cases(n=(1, 6)), seed=st.integers(0, 2**32))
+@given(case=formulas.cases(n=(1, 6)), seed=st.integers(0, 2**32))
 def test_gradient_of_the_loss_is_its_derivative_by_extrapolated_central_differences(solver, case, seed):
-    direction = oracle.like(case.theta, np.random.default_rng(seed))
+    direction = formulas.like(case.theta, np.random.default_rng(seed))
     gradient = case.net.gradient(case.theta, case.X, case.y, solver)
 
     def loss(s):
         return case.net.loss(case.theta + s * direction, case.X, case.y, solver)
 
     step = 0.1
-    expected, error = oracle.romberg_derivative(loss, step)
+    expected, error = formulas.romberg_derivative(loss, step)
     # An adaptive solver's output is only as smooth as its tolerance.
     noise = 100 * solver.rtol * abs(loss(0.0)) / (step / 8) if isinstance(solver, SolveIVP) else 0.0
     scale = gradient.norm()
@@ -106,15 +108,15 @@ def test_gradient_of_the_loss_is_its_derivative_by_extrapolated_central_differen
     assert abs(gradient.dot(direction) - expected) < 2 * error + noise + case.rounding * scale
 
 
-@given(oracle.cases(), st.sampled_from([Euler(3), Gauss(4, 1)]), st.integers(0, 2**32))
+@given(formulas.cases(), st.sampled_from([Euler(3), Gauss(4, 1)]), st.integers(0, 2**32))
 def test_jacobian_apply_and_transpose_apply_are_adjoint_and_the_gradient_is_the_latter_on_the_residual(
     case, solver, seed
 ):
     rng = np.random.default_rng(seed)
-    direction, r = oracle.like(case.theta, rng), rng.standard_normal(len(case.y))
+    direction, r = formulas.like(case.theta, rng), rng.standard_normal(len(case.y))
     J = case.net.jacobian(case.theta, case.X, solver)
-    M = oracle.flat(J)
-    bound = 16 * oracle.EPS * np.sqrt(M.size) * np.linalg.norm(M)
+    M = formulas.flat(J)
+    bound = 16 * formulas.EPS * np.sqrt(M.size) * np.linalg.norm(M)
     np.testing.assert_allclose(J.apply(direction), M @ direction.ravel(), rtol=0, atol=bound)
     np.testing.assert_allclose(J.transpose_apply(r).ravel(), r @ M, rtol=0, atol=bound * np.linalg.norm(r))
     assert abs(r @ J.apply(direction) - J.transpose_apply(r).dot(direction)) <= 2 * bound * np.linalg.norm(r)
@@ -123,9 +125,9 @@ def test_jacobian_apply_and_transpose_apply_are_adjoint_and_the_gradient_is_the_
     assert (gradient - J.transpose_apply(residual)).norm() <= 4 * bound * np.linalg.norm(residual)
 
 
-@given(oracle.cases(), st.sampled_from([Euler(3), Gauss(4, 1), SolveIVP()]))
+@given(formulas.cases(), st.sampled_from([Euler(3), Gauss(4, 1), SolveIVP()]))
 def test_loss_is_half_the_squared_residual_and_a_python_float(case, solver):
     loss = case.net.loss(case.theta, case.X, case.y, solver)
     assert type(loss) is float
     residual = case.net.predict(case.theta, case.X, solver) - case.y
-    np.testing.assert_allclose(loss, 0.5 * residual @ residual, rtol=8 * oracle.EPS)
+    np.testing.assert_allclose(loss, 0.5 * residual @ residual, rtol=8 * formulas.EPS)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from refimpl import SolveIVP
 from refimpl.finite import ivp
-from tests import oracle
+from tests import formulas
 
 
 @settings(max_examples=25)
@@ -45,7 +45,7 @@ def along(rate, t, y, unit, s):
 
 @pytest.mark.parametrize("method", ["Radau", "BDF"])
 def test_jacobians_are_the_derivatives_of_the_rates(method, monkeypatch):
-    case, seen = oracle.make("gelu", n=4, N=2), []
+    case, seen = formulas.make("gelu", n=4, N=2), []
     integrate = ivp.solve_ivp
 
     def watch(rate, span, start, *, jac, **options):
@@ -57,6 +57,6 @@ def test_jacobians_are_the_derivatives_of_the_rates(method, monkeypatch):
     assert len(seen) == 2
     for rate, jacobian, t, y in seen:
         for k, unit in enumerate(np.eye(y.size)):
-            expected, error = oracle.romberg_derivative(partial(along, rate, t, y, unit), 0.1)
+            expected, error = formulas.romberg_derivative(partial(along, rate, t, y, unit), 0.1)
             column = jacobian(t, y).toarray()[:, k]
             assert (np.abs(column - expected) <= error + 1e-12).all()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from refimpl import Gauss, SolveIVP
-from tests import oracle
+from tests import formulas
 
 mpmath = pytest.importorskip("mpmath")
 mp = mpmath.mp
@@ -75,7 +75,7 @@ def exact(array):
 @lru_cache
 def truth(name):
     """A small case with its f, ∇f and K_θ, rounded from 50 digits."""
-    case = oracle.make(name, n=3, d=2, N=2, seed=7, horizon=1.0, sigma_u=1.25, sigma_w=1.5, sigma_v=0.75)
+    case = formulas.make(name, n=3, d=2, N=2, seed=7, horizon=1.0, sigma_u=1.25, sigma_w=1.5, sigma_v=0.75)
     with mp.workdps(DIGITS):
         blocks = [exact(block) for block in (case.theta.U, case.theta.W, case.theta.v)]
         tiny = mp.mpf(10) ** -DIFFERENCE
@@ -104,10 +104,10 @@ def truth(name):
 def test_output_gradient_and_kernel_agree_with_fifty_digits(name, solver, tolerance):
     case, f, gradient, kernel = truth(name)
     net, theta, X = case.net, case.theta, case.X
-    assert oracle.relative(net.predict(theta, X, solver), f) < tolerance
-    assert oracle.relative(oracle.flat(net.jacobian(theta, X, solver)), gradient) < tolerance
-    assert oracle.relative(net.ntk(theta, X, solver=solver), kernel) < tolerance
-    assert oracle.relative(net.gradient(theta, X, case.y, solver).ravel(), (f - case.y) @ gradient) < tolerance
+    assert formulas.relative(net.predict(theta, X, solver), f) < tolerance
+    assert formulas.relative(formulas.flat(net.jacobian(theta, X, solver)), gradient) < tolerance
+    assert formulas.relative(net.ntk(theta, X, solver=solver), kernel) < tolerance
+    assert formulas.relative(net.gradient(theta, X, case.y, solver).ravel(), (f - case.y) @ gradient) < tolerance
 
 
 @pytest.mark.parametrize("name", SERIES)
@@ -116,4 +116,4 @@ def test_the_truth_does_not_depend_on_the_number_of_terms(name, monkeypatch):
     monkeypatch.setitem(globals(), "TERMS", 28)
     with mp.workdps(DIGITS):
         more = output(name, case.net, *map(exact, (case.theta.U, case.theta.W, case.theta.v)), exact(case.X[0]))
-        assert abs(more - mp.mpf(f[0])) < 2 * oracle.EPS * abs(more)
+        assert abs(more - mp.mpf(f[0])) < 2 * formulas.EPS * abs(more)

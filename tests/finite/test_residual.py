@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import erf
 
 from refimpl import AccuracyError, Gauss, NeuralODE, Params, SolveIVP
-from tests import oracle
+from tests import formulas
 
 TIGHT = SolveIVP(rtol=1e-12, atol=1e-14)
 
@@ -72,7 +72,7 @@ def test_gauss_sees_a_layer_at_either_end(activation, quantity, reverse):
             exact = getattr(net, quantity)(theta, x, TIGHT)
             parts = [(found, exact)] if quantity == "predict" else [(found.U, exact.U), (found.W, exact.W)]
             for mine, other in parts:
-                assert oracle.relative(mine, other) < 1e-9
+                assert formulas.relative(mine, other) < 1e-9
     assert seen[0]
     assert not seen[-1]
 

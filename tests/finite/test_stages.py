@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refimpl import Gauss, NeuralODE, Params
-from refimpl.reference.finite import Problem, ode
+from refimpl.oracle.finite import Problem, ode
 
 EPS = 2.0**-52
 

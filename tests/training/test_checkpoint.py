@@ -21,13 +21,13 @@ import refimpl
 from refimpl import SGD, Adam, Euler, GradientDescent, Momentum, Params, SolveIVP, train
 from refimpl.backend import to_host
 from refimpl.training.checkpoint import HEADER
-from tests import oracle
+from tests import formulas
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = (GradientDescent(), SGD(batch_size=2, seed=3), Momentum(), Adam())
 ARRAYS = ("loss", "test_loss", "predictions", "test_predictions", "spectrum")
 ARRAYS += ("distance", "distance_U", "distance_W", "distance_v")
-case = oracle.make("tanh", n=6, d=3, N=5)
+case = formulas.make("tanh", n=6, d=3, N=5)
 X_test, y_test = np.random.default_rng(5).standard_normal((4, 3)), np.ones(4)
 SETTINGS = {
     "net": case.net, "theta": case.theta, "X": case.X, "y": case.y, "X_test": X_test, "y_test": y_test,

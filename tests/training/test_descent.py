@@ -32,9 +32,9 @@ from refimpl.training.checkpoint import Snapshot
 from refimpl.training.descent import Run
 from refimpl.training.history import Recorder
 from refimpl.training.problem import check
-from tests import oracle
+from tests import formulas
 
-case = oracle.make("tanh", n=6, d=3, N=5)
+case = formulas.make("tanh", n=6, d=3, N=5)
 RULES = (GradientDescent(), SGD(batch_size=2), Momentum(), Adam())
 SHORT = Euler(5)
 
@@ -53,7 +53,7 @@ def same(one, two):
 
 
 def test_with_identity_activation_training_is_that_of_the_matrix_exponential():
-    case = oracle.make("identity", n=4, d=3, N=5, horizon=0.8, sigma_u=0.9, sigma_w=1.2, sigma_v=1.1)
+    case = formulas.make("identity", n=4, d=3, N=5, horizon=0.8, sigma_u=0.9, sigma_w=1.2, sigma_v=1.1)
     lr, steps, net = 0.03, 20, case.net
     history = run(case, lr, steps, solver=Gauss())
     U, W, v = case.theta.U, case.theta.W, case.theta.v
@@ -61,7 +61,7 @@ def test_with_identity_activation_training_is_that_of_the_matrix_exponential():
     for k in range(steps + 1):
         E, x = expm(b * W), a * U @ case.X.T
         u = c * v @ E @ x
-        assert oracle.relative(history.predictions[k], u) < (k + 1) * (case.rounding + 1e-12)
+        assert formulas.relative(history.predictions[k], u) < (k + 1) * (case.rounding + 1e-12)
         r = u - case.y
         # f = c vᵀ E x is linear in E; the adjoint of the exponential's derivative is that at the transpose.
         U, W, v = (
@@ -94,7 +94,7 @@ def test_training_a_resnet_is_what_pytorch_does_with_autograd(rule, make):
         loss = ((u - y) ** 2).sum() / 2
         # Rounding of a gradient at every step; momentum carries each on five times, Adam divides by eps = 1e-2.
         tolerance = (k + 1) * case.rounding * {GradientDescent: 1, Momentum: 5, Adam: 100}[type(rule)]
-        assert oracle.relative(history.predictions[k], u.detach().numpy()) < tolerance
+        assert formulas.relative(history.predictions[k], u.detach().numpy()) < tolerance
         assert history.loss[k] == pytest.approx(loss.item(), rel=2 * tolerance)
         other.zero_grad()
         loss.backward()
@@ -217,11 +217,11 @@ def test_without_data_nothing_moves(rule, xp):
 
 
 def test_layered_weights_are_trained():
-    case = oracle.make("tanh", n=6, d=3, N=5, layers=3)
+    case = formulas.make("tanh", n=6, d=3, N=5, layers=3)
     history = run(case, solver=Euler(3, shared=False))
     assert history.theta.W.shape == (3, 6, 6)
     expected = case.theta - 0.05 * case.net.gradient(case.theta, case.X, case.y, Euler(3, shared=False))
-    assert (run(case, steps=1, solver=Euler(3, shared=False)).theta - expected).norm() < 64 * oracle.EPS
+    assert (run(case, steps=1, solver=Euler(3, shared=False)).theta - expected).norm() < 64 * formulas.EPS
 
 
 # --- callback and progress ----------------------------------------------------------------------------------------

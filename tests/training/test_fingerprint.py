@@ -10,9 +10,9 @@ from refimpl import SGD, Activation, Adam, Euler, Gauss, NeuralODE, Params
 from refimpl.solvers import Solver
 from refimpl.training.fingerprint import differences, digest, fingerprint
 from refimpl.training.problem import check
-from tests import oracle
+from tests import formulas
 
-case = oracle.make("tanh", n=6, d=3, N=5)
+case = formulas.make("tanh", n=6, d=3, N=5)
 BASE = {"net": case.net, "theta": case.theta, "X": case.X, "y": case.y, "X_test": None, "y_test": None}
 
 

@@ -5,9 +5,9 @@ import pytest
 
 import refimpl
 from refimpl import SGD, Adam, Euler, GradientDescent, Momentum, Params
-from tests import oracle
+from tests import formulas
 
-case = oracle.make("tanh", n=6, d=3, N=5)
+case = formulas.make("tanh", n=6, d=3, N=5)
 X_test, y_test = np.random.default_rng(5).standard_normal((4, 3)), np.ones(4)
 SOLVER = Euler(5)
 ARRAYS = ("loss", "test_loss", "predictions", "test_predictions", "spectrum")
@@ -30,16 +30,16 @@ def test_every_record_is_what_the_network_gives_at_that_step():
     net, start = case.net, case.theta
     for k, theta in enumerate(thetas()):
         tolerance = case.rounding
-        assert oracle.relative(history.predictions[k], net.predict(theta, case.X, SOLVER)) < tolerance
-        assert oracle.relative(history.test_predictions[k], net.predict(theta, X_test, SOLVER)) < tolerance
+        assert formulas.relative(history.predictions[k], net.predict(theta, case.X, SOLVER)) < tolerance
+        assert formulas.relative(history.test_predictions[k], net.predict(theta, X_test, SOLVER)) < tolerance
         assert history.loss[k] == pytest.approx(net.loss(theta, case.X, case.y, SOLVER), rel=tolerance)
         assert history.test_loss[k] == pytest.approx(net.loss(theta, X_test, y_test, SOLVER), rel=tolerance)
         moved = theta - start
         # Norms of a few dozen numbers, the same differences in both.
-        assert history.distance[k] == pytest.approx(moved.norm(), rel=64 * oracle.EPS)
+        assert history.distance[k] == pytest.approx(moved.norm(), rel=64 * formulas.EPS)
         for name in ("U", "W", "v"):
             expected = np.sqrt(np.sum(getattr(moved, name) ** 2))
-            assert getattr(history, f"distance_{name}")[k] == pytest.approx(expected, rel=64 * oracle.EPS)
+            assert getattr(history, f"distance_{name}")[k] == pytest.approx(expected, rel=64 * formulas.EPS)
         if k % 4 == 0:
             expected = np.linalg.eigvalsh(net.ntk(theta, case.X, solver=SOLVER))
             np.testing.assert_array_equal(history.spectrum[k // 4], expected)
@@ -74,7 +74,7 @@ def test_histories_are_of_the_library_and_dtype_that_came_in_and_agree_with_nump
     U, W, v, *data = (xp.asarray(array) for array in arrays)
     found = refimpl.train(case.net, Params(U, W, v), *data, **settings)
     # Six steps, each as accurate as a gradient; the update of Adam changes by up to 2/eps times what the gradient does.
-    tolerance = 6 * case.rounding * np.finfo(dtype).eps / oracle.EPS * (20 if isinstance(rule, Adam) else 1)
+    tolerance = 6 * case.rounding * np.finfo(dtype).eps / formulas.EPS * (20 if isinstance(rule, Adam) else 1)
     assert tolerance < 0.1
     for name in ARRAYS:
         value, truth = getattr(found, name), getattr(expected, name)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from refimpl import SGD, Euler, Gauss, NeuralODE, Params, SolveIVP
 from refimpl.solvers import Solver
 from refimpl.training.problem import check
-from tests import oracle
+from tests import formulas
 
-case = oracle.make("tanh", n=6, d=3, N=7)
+case = formulas.make("tanh", n=6, d=3, N=7)
 X_test = np.random.default_rng(5).standard_normal((4, 3))
 
 
@@ -40,7 +40,7 @@ class Counting(Solver):
 
 @pytest.mark.parametrize("layers", [None, 5])
 def test_outputs_and_gradient_are_those_of_the_network(layers):
-    case = oracle.make("tanh", n=6, d=3, N=7, layers=layers)
+    case = formulas.make("tanh", n=6, d=3, N=7, layers=layers)
     solver = Euler(5, shared=layers is None)
     outputs, test, gradient = problem(case, solver=solver).evaluate(case.theta, None)
     # The same operations in the same order.
@@ -55,10 +55,10 @@ def test_a_batch_gives_all_outputs_and_its_share_of_the_gradient(size, seed):
     outputs, test, gradient = problem().evaluate(case.theta, batch)
     whole, whole_test, _ = problem().evaluate(case.theta, None)
     # Products of another shape may be summed in another order.
-    assert oracle.relative(outputs, whole) < case.rounding
-    assert oracle.relative(test, whole_test) < case.rounding
+    assert formulas.relative(outputs, whole) < case.rounding
+    assert formulas.relative(test, whole_test) < case.rounding
     expected = (7 / size) * case.net.gradient(case.theta, case.X[batch], case.y[batch], Euler(5)).ravel()
-    assert oracle.relative(gradient, expected) < case.rounding
+    assert formulas.relative(gradient, expected) < case.rounding
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 6])
@@ -88,7 +88,7 @@ def test_every_sample_is_solved_for_once():
 
 def test_a_vector_of_parameters_and_its_blocks_are_the_same():
     for layers in (None, 2):
-        case = oracle.make(n=3, d=2, layers=layers)
+        case = formulas.make(n=3, d=2, layers=layers)
         back = problem(case, X_test=None).params(case.theta.ravel())
         assert (back - case.theta).norm() == 0.0
 

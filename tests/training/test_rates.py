@@ -7,9 +7,9 @@ import refimpl
 from refimpl import SGD, Adam, Euler, GradientDescent, Momentum, Params
 from refimpl.training.problem import check
 from refimpl.training.rates import check_rate, learning_rate
-from tests import oracle
+from tests import formulas
 
-case = oracle.make("tanh", n=6, d=3, N=7)
+case = formulas.make("tanh", n=6, d=3, N=7)
 
 
 def problem(X=case.X, theta=case.theta):
@@ -19,11 +19,11 @@ def problem(X=case.X, theta=case.theta):
 def test_theorem_is_one_over_the_square_of_the_spectral_norm_of_the_inputs():
     expected = 1 / np.linalg.eigvalsh(case.X.T @ case.X)[-1]
     # The largest eigenvalue of a Gram matrix and the square of a singular value are both accurate to a few roundings.
-    assert learning_rate("theorem", problem()) == pytest.approx(expected, rel=64 * oracle.EPS)
+    assert learning_rate("theorem", problem()) == pytest.approx(expected, rel=64 * formulas.EPS)
 
 
 def test_stable_is_one_over_the_largest_eigenvalue_of_the_tangent_kernel():
-    J = oracle.flat(case.net.jacobian(case.theta, case.X, Euler(5)))
+    J = formulas.flat(case.net.jacobian(case.theta, case.X, Euler(5)))
     expected = 1 / np.linalg.norm(J, ord=2) ** 2
     assert learning_rate("stable", problem()) == pytest.approx(expected, rel=case.rounding)
 
@@ -88,4 +88,4 @@ def test_inputs_whose_norm_has_no_square_or_no_inverse_square_give_no_rate(size)
 @pytest.mark.parametrize("size", [1e-154, 1e-3, 0.5, 1e3, 1e153])
 def test_theorem_has_a_value_for_inputs_of_any_other_size(size):
     X = size * np.eye(3)
-    assert learning_rate("theorem", problem(X)) == pytest.approx(1 / size**2, rel=16 * oracle.EPS)
+    assert learning_rate("theorem", problem(X)) == pytest.approx(1 / size**2, rel=16 * formulas.EPS)

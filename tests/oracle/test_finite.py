@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from refimpl import AccuracyError, BlowUpError, Euler, NeuralODE, Params, SolveIVP, activations
-from refimpl.reference.finite import Problem, ode, resnet
-from refimpl.reference.series import KINKED, rule
+from refimpl.oracle.finite import Problem, ode, resnet
+from refimpl.oracle.series import KINKED, rule
 
 ctx = mpmath.MPContext()
 ctx.dps = 40

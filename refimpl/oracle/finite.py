@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from refimpl.errors import AccuracyError, BlowUpError
-from refimpl.reference.series import KINKED, Context, Number, Series, rule
+from refimpl.oracle.series import KINKED, Context, Number, Series, rule
 
 Vector = list[Number]
 Matrix = list[Vector]
