@@ -222,3 +222,18 @@ def test_float_dtype_follows_the_table_of_promotion(xp):
     assert float_dtype(xp, a=single) == xp.float32
     for arrays in ({"a": double}, {"a": whole}, {"a": single, "b": double}, {"a": single, "b": whole}):
         assert float_dtype(xp, **arrays) == xp.float64
+
+
+@pytest.mark.parametrize("solver", [Gauss(4, 2), Gauss(), Euler(5)], ids=str)
+@pytest.mark.parametrize(("n", "N"), [(40, 2), (2, 9)], ids=["kernel by nodes", "kernel by rows"])
+def test_every_quantity_stays_on_the_device_of_the_input(solver, n, N):
+    strict = pytest.importorskip("array_api_strict")
+    device, case = strict.Device("device1"), formulas.make(n=n, N=N, horizon=0.5)
+    arrays = (case.theta.U, case.theta.W, case.theta.v, case.X, case.y)
+    U, W, v, X, y = (strict.asarray(np.asarray(a), device=device) for a in arrays)
+    theta = Params(U, W, v)
+    gradient, jacobian = case.net.gradient(theta, X, y, solver), case.net.jacobian(theta, X, solver)
+    results = [case.net.predict(theta, X, solver), case.net.ntk(theta, X, solver=solver)]
+    results.append(case.net.ntk(theta, X, X[:1, :], solver))
+    results += [getattr(part, block) for part in (gradient, jacobian) for block in ("U", "W", "v")]
+    assert all(result.device == device for result in results)
