@@ -149,9 +149,13 @@ def special(name: str, z: Array) -> Array:
     return from_host(namespace(z), getattr(scipy.special, name)(to_host(z)), like=z)
 
 
-def cumulative_sum(xp: Namespace, values: Array) -> Array:
-    """Cumulative sum along the last axis (NumPy 2.0 has it under its old name only)."""
-    return xp.cumulative_sum(values, axis=-1) if hasattr(xp, "cumulative_sum") else xp.cumsum(values, axis=-1)
+def sums_before(xp: Namespace, values: Array) -> Array:
+    """Sum of the entries before each one, along the last axis.
+
+    Not the cumulative sum less the entry itself: where values grow fast that loses the digits of all before it.
+    """
+    cumulative = xp.cumulative_sum if hasattr(xp, "cumulative_sum") else xp.cumsum  # NumPy 2.0 has the old name only
+    return xp.concat([xp.zeros_like(values[..., :1]), cumulative(values[..., :-1], axis=-1)], axis=-1)
 
 
 def overflow_is_checked() -> np.errstate:

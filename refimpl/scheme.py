@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from refimpl.backend import Array, Namespace, cumulative_sum, from_host
+from refimpl.backend import Array, Namespace, from_host, sums_before
 from refimpl.quadrature import Host, gauss_legendre, lagrange_integrals
 
 
@@ -105,7 +105,7 @@ class Scheme:
         if self.steps > 1:
             totals = xp.matmul(blocks, from_host(xp, self.b * self.step, values))
             totals = xp.flip(totals, axis=-1) if reverse else totals
-            before = cumulative_sum(xp, totals) - totals
+            before = sums_before(xp, totals)
             within = within + (xp.flip(before, axis=-1) if reverse else before)[..., None]
         return xp.reshape(within, shape)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from refimpl.backend import Array, Namespace, cumulative_sum, square
+from refimpl.backend import Array, Namespace, square, sums_before
 from refimpl.infinite.covariance import Covariance, fixed_point, integrate_square
 from refimpl.scheme import Scheme
 
@@ -56,6 +56,6 @@ def _march_euler(xp: Namespace, net: NeuralODE, scheme: Scheme, D: Array, termin
     for i in range(scheme.size - 1, -1, -1):
         P[:, i, :] = row
         product = D[:, i, :] * row
-        later = xp.flip(cumulative_sum(xp, xp.flip(product, axis=-1)), axis=-1) - product
+        later = xp.flip(sums_before(xp, xp.flip(product, axis=-1)), axis=-1)
         row = row + factor * later
     return P

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from refimpl.backend import Array, Namespace, cumulative_sum, from_host, square
+from refimpl.backend import Array, Namespace, from_host, square, sums_before
 from refimpl.infinite.dual import Dual, dual
 from refimpl.scheme import Scheme
 
@@ -164,5 +164,5 @@ def _march_euler(
         S[:, i, :] = row
         S[:, i, i] = xp.where(given[:, i], own[:, i], row[:, i])
         Sigma[:, i, :] = expectation.value_in_row(i, S[:, i, :])
-        row = row + factor * (cumulative_sum(xp, Sigma[:, i, :]) - Sigma[:, i, :])
+        row = row + factor * sums_before(xp, Sigma[:, i, :])
     return S, Sigma

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -375,3 +376,23 @@ def test_one_row_of_another_norm_among_many() -> None:
     limit = NeuralODE("erf").limit()
     gram = limit.ntk(X)
     assert_within(gram[:-1, :-1], limit.ntk(X[:-1]), 2e-12, gram.max())
+
+
+def test_variances_that_grow_by_many_orders_a_layer_keep_their_digits():
+    layers, q, step = 8, Fraction(4), Fraction(3, 8)
+    S, Sigma = [[q] * (layers + 1) for _ in range(layers + 1)], [[q] * (layers + 1) for _ in range(layers + 1)]
+    for i in range(layers + 1):  # of quadratic φ in rational numbers; D = S
+        for j in range(i + 1):
+            S[i][j] = S[j][i] = q + step**2 * sum(sum(row[:j]) for row in Sigma[:i])
+        for j in range(i + 1):
+            Sigma[i][j] = Sigma[j][i] = (S[i][i] * S[j][j] + 2 * S[i][j] ** 2) / 4
+    P = [[Fraction(0)] * (layers + 2) for _ in range(layers + 2)]
+    for i in range(layers, -1, -1):
+        for j in range(layers, -1, -1):
+            later = [S[a][b] * P[a + 1][b + 1] for a in range(i, layers) for b in range(j, layers)]
+            P[i][j] = S[layers][layers] + step**2 * sum(later)
+    middle = step**2 * sum(Sigma[i][j] * P[i + 1][j + 1] for i in range(layers) for j in range(layers))
+    expected = float(Sigma[layers][layers] + middle + q * P[0][0])
+    K = NeuralODE("quadratic", horizon=3.0).limit(Euler(layers)).ntk(np.asarray([[2.0]]))
+    # One rounding of S grows 2^8-fold in as many squarings; each layer adds a few of its own.
+    assert K[0, 0] == pytest.approx(expected, rel=2**8 * 4 * layers * np.finfo(float).eps, abs=0)
