@@ -2,6 +2,7 @@
 
 from refimpl import activations, data, training
 from refimpl.activations import Activation
+from refimpl.certified import Reference, reference
 from refimpl.errors import AccuracyError, BlowUpError, DivergenceError, TrainingError
 from refimpl.network import NeuralODE, Trajectory
 from refimpl.parameters import Jacobian, Params
@@ -24,12 +25,14 @@ __all__ = [
     "Momentum",
     "NeuralODE",
     "Params",
+    "Reference",
     "SolveIVP",
     "TrainingError",
     "Trajectory",
     "activations",
     "data",
     "linearize",
+    "reference",
     "train",
     "training",
 ]
