@@ -3,6 +3,7 @@
 from refimpl import activations, data, training
 from refimpl.activations import Activation
 from refimpl.certified import Reference, reference
+from refimpl.conformance import Scorecard, check_conformance
 from refimpl.errors import AccuracyError, BlowUpError, DivergenceError, TrainingError
 from refimpl.network import NeuralODE, Trajectory
 from refimpl.parameters import Jacobian, Params
@@ -26,10 +27,12 @@ __all__ = [
     "NeuralODE",
     "Params",
     "Reference",
+    "Scorecard",
     "SolveIVP",
     "TrainingError",
     "Trajectory",
     "activations",
+    "check_conformance",
     "data",
     "linearize",
     "reference",

@@ -56,15 +56,21 @@ def run_isolated(code: str, path: Path, *arguments: str) -> str:
     return result.stdout
 
 
-def test_wheel_holds_refimpl_and_nothing_else(names: list[str]) -> None:
+def test_wheel_holds_refimpl_its_pytest_plugin_and_nothing_else(names: list[str]) -> None:
     version = PROJECT["version"]
-    assert {name.partition("/")[0] for name in names} == {"refimpl", f"refimpl-{version}.dist-info"}
+    assert {name.partition("/")[0] for name in names} == {
+        "refimpl",
+        "_refimpl_pytest.py",
+        f"refimpl-{version}.dist-info",
+    }
 
 
 def test_wheel_holds_every_module_the_type_marker_and_the_data(names: list[str]) -> None:
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "refimpl").rglob("*.py")}
     data = {"refimpl/py.typed", "refimpl/data/digits.npz", "refimpl/data/digits.LICENSE.txt"}
-    assert modules | data <= set(names)
+    vectors = {path.relative_to(ROOT).as_posix() for path in (ROOT / "refimpl" / "conformance").rglob("*.json")}
+    assert "refimpl/conformance/schema.json" in vectors
+    assert modules | data | vectors <= set(names)
 
 
 def test_wheel_carries_both_licences(names: list[str], metadata: Message) -> None:
@@ -86,6 +92,30 @@ def test_data_is_found_in_the_installed_wheel(wheel: Path, tmp_path: Path) -> No
     file, shape = run_isolated(code, tmp_path).splitlines()
     assert Path(file).is_relative_to(tmp_path)
     assert shape == "(268, 64)"
+
+
+def test_pytest_finds_the_plugin_and_the_vectors_in_the_installed_wheel(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    (tmp_path / "pytest.ini").touch()
+    options = ["-p", "no:cacheprovider", "-q", "--refimpl=refimpl.conformance.own:Default", "-k", "tanh-ode-line"]
+    result = subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", *options],
+        cwd=tmp_path,
+        env={k: z for k, z in os.environ.items() if k != "PYTEST_ADDOPTS"} | {"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "5 passed" in result.stdout
+
+
+def test_import_reads_no_vectors() -> None:
+    code = "import refimpl, refimpl.conformance.vectors as vectors; print(vectors._shipped.cache_info().misses)"
+    assert run_isolated(code, ROOT) == "0\n"
+    loaded = run_isolated("import sys, refimpl; print(*sys.modules)", ROOT).split()
+    assert not {"refimpl.conformance.mistakes", "refimpl.conformance.drawing", "pytest"} & set(loaded)
 
 
 def test_import_loads_numpy_and_scipy_and_no_other_package() -> None:

@@ -27,7 +27,7 @@ class Nodes:
     b: Ints
 
     def legendre(self, x: Ints) -> tuple[Ints, Ints]:
-        """P_n(2x − 1) and ∫₀ˣ P_n(2y − 1) dy for n < m, both of shape (m, *x.shape)."""
+        """P_n(2x − 1) and ∫₀ˣ P_n(2y − 1) dy for n < m, of the shape of x with m in front."""
         fx, m = self.fx, len(self.c)
         z = 2 * x - fx.one
         values = [fx.one + 0 * x, z]
