@@ -1,0 +1,1 @@
+"""This package against other ODE libraries: ``python -m benchmarks``. Runs from a checkout."""
