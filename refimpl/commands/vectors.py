@@ -25,7 +25,7 @@ NOTES = f"""
 \b
 Examples:
   refimpl vectors list --quantity ntk --flag float32
-  refimpl vectors show tanh-ode-t1
+  refimpl vectors show tanh-ode-tiny
   refimpl vectors regenerate --out vectors --jobs 2
   refimpl vectors validate mine.json
 

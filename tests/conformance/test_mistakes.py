@@ -150,7 +150,7 @@ def test_nothing_failed_has_no_name():
 def test_the_evidence_counts_failures():
     failed = made_by(Recipe(sign=-1), {QUICK}, ("initial_adjoint",))
     (mistake,) = recognise(failed)
-    assert mistake.evidence == f"explains {len(failed)} of {len(failed)} failures"
+    assert mistake.evidence == f"explains {len(failed)} of the {len(failed)} failures it was tried on"
 
 
 def test_a_candidate_that_forgets_sigma_w_is_told_so():

@@ -110,7 +110,7 @@ def recognise(failed: Sequence[Failure], in_double: bool = False) -> tuple[Mista
         new = tally.explained & remaining
         if len(new) < max(1, 0.02 * len(workshop.looked_at)) or 2 * len(new) < len(tally.explained):
             break
-        evidence = f"explains {len(tally.explained)} of {len(tally.tried)} failures"
+        evidence = f"explains {len(tally.explained)} of the {len(tally.tried)} failures it was tried on"
         named.append(Mistake(known.name, known.explanation, evidence))
         remaining -= tally.explained | tally.likely
     if len(named) < MOST:
