@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -143,7 +143,10 @@ def _stays_clear_of_kinks(system: System, scheme: Scheme) -> bool:
         return True
     nodes = np.concatenate([[0.0], scheme.c, [1.0]])
     widths = (np.diff(nodes) * scheme.step)[:, None, None]
-    rate: Callable[[Host], Host] = lambda h: system.W @ system.activation.phi(h)  # noqa: E731
+
+    def rate(h: Host) -> Host:
+        return np.asarray(system.W @ system.activation.phi(h))
+
     for step in march(system, scheme):
         h = np.concatenate([step.start[None], step.stages, step.end[None]])
         speed = np.abs(np.concatenate([rate(step.start)[None], step.rates, rate(step.end)[None]]))

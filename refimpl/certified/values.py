@@ -104,6 +104,8 @@ def reference(
     >>> f.value.round(13).tolist(), f.error < 1e-14, f.proved
     ([-1.0385292502219], True, False)
     """
+    if isinstance(X2, Params):
+        raise TypeError("X2 must be an array of inputs, got Params: the parameters are given as theta=...")
     _check_quantity(net, quantity, theta, y, X2)
     _check_rtol(rtol)
     if not isinstance(prove, bool | np.bool_):

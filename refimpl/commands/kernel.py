@@ -87,6 +87,10 @@ def kernel(
     """The kernel K_∞ of the infinitely wide network, of the rows of INPUT or as a curve."""
     if curve == (input is not None):
         raise click.UsageError("either INPUT or --curve is needed" + (", not both" if curve else ""))
+    context = click.get_current_context()
+    for name in ("points", "radius"):
+        if not curve and context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name} is of the curve: it goes with --curve, not with INPUT")
     for path in outputs:
         check_target(path, SUFFIXES, force)
         if input is not None and input.exists() and path.exists() and path.samefile(input):

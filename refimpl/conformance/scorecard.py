@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,7 @@ class Scorecard:
     @cached_property
     def digits(self) -> Mapping[tuple[str, str, str], float]:
         """Fewest correct digits by (quantity, activation, flag); the flag "" stands for all cases."""
-        fewest: dict[tuple[str, str, str], float] = {}
-        for result in self.results:
-            if result.status != "skipped":
-                for flag in ("", *result.flags):
-                    key = (result.quantity, result.activation, flag)
-                    fewest[key] = min(result.digits, fewest.get(key, math.inf))
-        return fewest
+        return self._fewest(lambda r: [(r.quantity, r.activation, flag) for flag in ("", *r.flags)])
 
     @cached_property
     def by_activation(self) -> Mapping[tuple[str, str], float]:
@@ -103,12 +99,12 @@ class Scorecard:
 
         Single precision stands apart: it would hide what is reached in double precision.
         """
-        return self._fewest(self._rows)
+        return self._fewest(lambda r: [(r.quantity, row) for row in self._rows(r)])
 
     @cached_property
     def by_flag(self) -> Mapping[tuple[str, str], float]:
         """Fewest correct digits by (quantity, flag), over all activations."""
-        return self._fewest(lambda result: result.flags)
+        return self._fewest(lambda r: [(r.quantity, flag) for flag in r.flags])
 
     @property
     def failing_rows(self) -> frozenset[tuple[str, str]]:
@@ -118,12 +114,11 @@ class Scorecard:
     def _rows(self, result: Result) -> tuple[str, ...]:
         return ("float32",) if "float32" in result.flags else (result.activation,)
 
-    def _fewest(self, rows: Callable[[Result], Iterable[str]]) -> dict[tuple[str, str], float]:
-        fewest: dict[tuple[str, str], float] = {}
+    def _fewest(self, keys: Callable[[Result], Iterable[Key]]) -> dict[Key, float]:
+        fewest: dict[Key, float] = {}
         for result in self.results:
             if result.status != "skipped":
-                for row in rows(result):
-                    key = (result.quantity, row)
+                for key in keys(result):
                     fewest[key] = min(result.digits, fewest.get(key, math.inf))
         return fewest
 

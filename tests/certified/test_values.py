@@ -255,3 +255,9 @@ def test_the_campaign_finds_no_violation():
     assert not [result for result in results if result[1].violated]
     ratios = [outcome.ratio for _, outcome in results]
     assert np.median(ratios) < 60
+
+
+def test_parameters_in_the_place_of_inputs_are_named():
+    net, theta = network("tanh", horizon=0.4, width=2)
+    with pytest.raises(TypeError, match="X2 must be an array of inputs, got Params"):
+        reference(net, "ntk", X, theta)

@@ -155,7 +155,10 @@ def _collocate(W, h, f, step, A, b):
 
 def _first_crossing(W, h, f, step, A, b, c, H, end, right):
     """Time and neuron of the first sign change in a step, or None."""
-    wrong = lambda z: np.where(right, z < 0, z > 0)  # noqa: E731
+
+    def wrong(z):
+        return np.where(right, z < 0, z > 0)
+
     changed = wrong(np.vstack([H, end])).any(0) & (h != 0) | wrong(end)
     found = []
     for i in np.flatnonzero(changed):
