@@ -1,7 +1,8 @@
-"""What a candidate returned, as float64 arrays on the host: whatever framework it comes from."""
+"""What a candidate returned, as float64 arrays on the host, whatever framework it comes from; and its size."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,16 +27,16 @@ def as_answer(raw: Any, expected: Expected) -> Any:
         missing = [name for name in names if name not in raw]
         if missing:
             raise ValueError(f"the gradient has no {', '.join(missing)}; its keys are {', '.join(map(str, raw))}")
-        parts = [raw[name] for name in names]
+        blocks = [raw[name] for name in names]
     elif all(hasattr(raw, name) for name in names):
-        parts = [getattr(raw, name) for name in names]
+        blocks = [getattr(raw, name) for name in names]
     elif isinstance(raw, Sequence) and len(raw) == len(names):
-        parts = list(raw)
+        blocks = list(raw)
     else:
         length = f" of length {len(raw)}" if isinstance(raw, Sequence) else ""
         raise TypeError(f"a gradient must be (U, W, v), or have these names; got {type(raw).__qualname__}{length}")
     shapes = [expected.value[name].shape for name in names]
-    return {name: _checked(f"∂f/∂{name}", part, shape) for name, part, shape in zip(names, parts, shapes, strict=True)}
+    return {name: _checked(f"∂f/∂{name}", part, shape) for name, part, shape in zip(names, blocks, shapes, strict=True)}
 
 
 def as_host(array: Any) -> np.ndarray[Any, Any]:
@@ -49,6 +50,18 @@ def as_host(array: Any) -> np.ndarray[Any, Any]:
     if hasattr(array, "__array__") or hasattr(array, "__array_interface__") or not hasattr(array, "__dlpack__"):
         return np.asarray(array)
     return np.asarray(np.from_dlpack(array))
+
+
+def norm(value: Any) -> float:
+    """2-norm over all entries of an array, or of a dict or list of arrays; squares neither overflow nor vanish."""
+    return math.hypot(*(entry for part in parts(value) for entry in part.ravel().tolist()))
+
+
+def parts(value: Any) -> list[Host]:
+    """The arrays of a quantity: one, or the blocks of a gradient."""
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return value if isinstance(value, list) else [value]
 
 
 def _checked(name: str, raw: Any, shape: tuple[int, ...]) -> Host:

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.conformance.arrays import as_answer
+from refimpl.conformance.arrays import as_answer, norm, parts
 from refimpl.conformance.candidate import QUANTITIES
 from refimpl.conformance.scorecard import Mistake, Result, Scorecard
 from refimpl.conformance.vectors import FLAGS, Case, cases
-from refimpl.quadrature import Host
 
 MARGIN = 100.0
 """Errors of a sound implementation in units of condition × eps: a few roundings in each of some dozen steps."""
@@ -173,13 +172,8 @@ def relative_error(answer: Any, value: Any) -> float:
     """‖answer − value‖ / ‖value‖ in the 2-norm over all entries; ‖answer‖ where the value is zero."""
     size = norm(value)
     with np.errstate(over="ignore"):
-        difference = norm([a - b for a, b in zip(_parts(answer), _parts(value), strict=True)])
+        difference = norm([a - b for a, b in zip(parts(answer), parts(value), strict=True)])
     return difference / size if size > 0 else difference
-
-
-def norm(value: Any) -> float:
-    """2-norm over all entries of an array, or of a dict or list of arrays; squares neither overflow nor vanish."""
-    return math.hypot(*(entry for part in _parts(value) for entry in part.ravel().tolist()))
 
 
 def one_line(message: object) -> str:
@@ -230,12 +224,6 @@ def _recognised(failed: list[tuple[Case, str, Any]], results: Sequence[Result]) 
     ]
     accurate = sum(IN_DOUBLE < digits < MOST for digits in double)  # zeros are right in single precision too
     return recognise(failed, in_double=accurate > BY_CHANCE * len(double))
-
-
-def _parts(value: Any) -> list[Host]:
-    if isinstance(value, Mapping):
-        return list(value.values())
-    return value if isinstance(value, list) else [value]
 
 
 def _worst_entry(answer: Any, value: Any) -> str:

@@ -13,6 +13,7 @@ import pytest
 import refimpl
 from refimpl import SolveIVP
 from refimpl.conformance import QUANTITIES, Case, Expected, Settings, cases, check_conformance
+from refimpl.conformance.arrays import norm
 from refimpl.conformance.check import (
     MARGIN,
     MOST,
@@ -21,7 +22,6 @@ from refimpl.conformance.check import (
     implemented,
     judge,
     load,
-    norm,
     relative_error,
     required,
 )

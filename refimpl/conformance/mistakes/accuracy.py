@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.conformance.arrays import norm
 from refimpl.conformance.mistakes.catalogue import Known
 from refimpl.conformance.mistakes.recipe import Recipe
 from refimpl.conformance.scorecard import Mistake
@@ -82,9 +83,7 @@ def _steps(recipe: Recipe, failure: Failure, predict: Predict) -> int | None:
             return None
         change = predicted[quantity] - truth
         along = float(change @ (got - truth)) / max(float(change @ change), 1e-300)
-        if not along > 0 or float(np.linalg.norm(got - truth - along * change)) > 0.5 * float(
-            np.linalg.norm(got - truth)
-        ):
+        if not along > 0 or norm(got - truth - along * change) > 0.5 * norm(got - truth):
             return None
         previous, count = count, count / along
         if not 1 <= count <= MOST_STEPS:
@@ -138,8 +137,8 @@ def flat(value: Any) -> Host:
 
 def _error(case: Case, quantity: str, answer: Any) -> float:
     truth = flat(case.expected[quantity].value)
-    size = float(np.linalg.norm(truth))
-    error = float(np.linalg.norm(flat(answer) - truth))
+    size = norm(truth)
+    error = norm(flat(answer) - truth)
     return error / size if size > 0 else min(error, math.inf)
 
 

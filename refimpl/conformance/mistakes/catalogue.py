@@ -39,6 +39,8 @@ GRADIENTS = ("gradient", "resnet_gradient")
 _SCALES = (
     _known("sigma_u-missing", "h_0 = U x has no σ_u.", F(sigma_u=0), F(sigma_u=0, factor_u="sigma"), G(sigma_u=0)),
     _known("sigma_w-missing", "W φ(h)/√n has no σ_w.", F(sigma_w=0), F(sigma_w=0, adjoint_sigma_w=1), G(sigma_w=0)),
+    # Before the next, which has the same gradients if λ_T is right; but it has wrong outputs too.
+    _known("sigma_v-missing-in-gradient", "∂f/∂v has no σ_v.", F(factor_v="root"), only=GRADIENTS + KERNELS),
     _known("sigma_v-missing", "f = vᵀφ(h_T)/√n has no σ_v.",
            F(sigma_v=0), F(sigma_v=0, terminal_sigma_v=1), G(sigma_v=0)),
     _known("sigma_u-squared", "h_0 has σ_u², or q has σ_u where it has σ_u².",
@@ -136,7 +138,6 @@ _GRADIENT = (
     _known("U-block-only", "The blocks of W and v are left out.", F(blocks="U")),
     _known("sigma_u-missing-in-gradient", "∂f/∂U has no σ_u.", F(factor_u="none"), only=GRADIENTS + KERNELS),
     _known("sigma_w-missing-in-gradient", "∂f/∂W has no σ_w.", F(factor_w="root"), only=GRADIENTS + KERNELS),
-    _known("sigma_v-missing-in-gradient", "∂f/∂v has no σ_v.", F(factor_v="root"), only=GRADIENTS + KERNELS),
     _known("sqrt-n-missing-in-gradient", "∂f/∂W, or ∂f/∂v, has no 1/√n.", F(factor_w="sigma"), F(factor_v="sigma"),
            F(factor_w="none"), F(factor_v="none"), only=GRADIENTS + KERNELS),
     _known("sigma_w-for-its-square-in-kernel", "The block of W in K_θ has σ_w for σ_w².",

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.conformance.arrays import norm
 from refimpl.conformance.mistakes.accuracy import flat, inaccuracies, with_steps
 from refimpl.conformance.mistakes.catalogue import KNOWN, Known
 from refimpl.conformance.mistakes.finite import answers
@@ -96,6 +97,11 @@ def recognise(failed: Sequence[Failure], in_double: bool = False) -> tuple[Mista
     >>> [mistake.name for mistake in recognise(failed)]
     ['sign-of-output']
     """
+    with np.errstate(all="ignore"):  # answers and mistakes may be as large as float64 is
+        return _recognised(failed, in_double)
+
+
+def _recognised(failed: Sequence[Failure], in_double: bool) -> tuple[Mistake, ...]:
     workshop = Workshop(failed)
     found = list[tuple[Known, Tally]]()
     for known in (*KNOWN, *with_steps(failed, workshop.predicted)):
@@ -190,8 +196,8 @@ class Workshop:
     def doubtful(self, case: Case, quantity: str, answer: Any) -> bool:
         """Whether the plain implementation is too inaccurate itself for a verdict, as where neurons cross a kink."""
         right, truth = self.truths[id(case)], flat(case.expected[quantity].value)
-        own = float(np.linalg.norm(flat(right[quantity]) - truth)) if right else math.inf
-        return own > OF_ERROR / 10 * float(np.linalg.norm(flat(answer) - truth))
+        own = norm(flat(right[quantity]) - truth) if right else math.inf
+        return own > OF_ERROR / 10 * norm(flat(answer) - truth)
 
     def _computed(self, recipe: Recipe | LimitRecipe, case: Case) -> Mapping[str, Any] | None:
         try:
@@ -211,19 +217,19 @@ def explains(predicted: Host, case: Case, quantity: str, answer: Any) -> bool | 
     """Whether the answer is the predicted one rather than the truth; None if these are the same."""
     truth = flat(case.expected[quantity].value)
     got = flat(answer)
-    size, scale = float(np.linalg.norm(truth)), float(np.linalg.norm(got))
-    if np.linalg.norm(predicted - truth) <= DIFFERENCE * max(size, float(np.linalg.norm(predicted))):
+    size, scale = norm(truth), norm(got)
+    if norm(predicted - truth) <= DIFFERENCE * max(size, norm(predicted)):
         return None
-    error, miss = float(np.linalg.norm(got - truth)), float(np.linalg.norm(got - predicted))
+    error, miss = norm(got - truth), norm(got - predicted)
     allowed = max(OF_ERROR * error, min(AGREEMENT[case.settings.dtype] * scale, error / BETTER))
-    return miss <= allowed
+    return math.isfinite(miss) and miss <= allowed
 
 
 def nearer(predicted: Host, case: Case, quantity: str, answer: Any) -> bool:
     """Whether the answer is much nearer to the predicted one than to the truth."""
     got = flat(answer)
-    error = float(np.linalg.norm(got - flat(case.expected[quantity].value)))
-    return float(np.linalg.norm(got - predicted)) <= error / BETTER
+    error, miss = norm(got - flat(case.expected[quantity].value)), norm(got - predicted)
+    return math.isfinite(miss) and miss <= error / BETTER
 
 
 def hopeless(explained: int, unexplained: int) -> bool:
