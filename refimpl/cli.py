@@ -22,11 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         import click  # noqa: F401
-    except ModuleNotFoundError:
+
+        from refimpl.commands import refimpl
+    except ModuleNotFoundError as error:
+        if error.name != "click":
+            raise
         print("refimpl: the command line needs click: pip install 'refimpl[cli]'", file=sys.stderr)
         return 2
-    from refimpl.commands import refimpl
-
+    except KeyboardInterrupt:
+        print("refimpl: interrupted", file=sys.stderr)
+        return 130
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without Greek letters still gets its lines

@@ -532,6 +532,11 @@ def test_list_prints_the_chosen_cases() -> None:
     assert [line.split("\t") for line in lines] == [[c.id, ",".join(c.flags), c.comment] for c in chosen]
 
 
+def test_a_list_of_nothing_says_so() -> None:
+    empty = CliRunner().invoke(command, ["vectors", "list", "--quantity", "limit_ntk", "--flag", "asymmetric-weights"])
+    assert (empty.exit_code, empty.stdout, empty.stderr) == (1, "", "refimpl vectors list: no case has all of these\n")
+
+
 def test_show_prints_the_case_as_it_stands_in_its_file() -> None:
     first = json.loads((FOLDER / "tanh-resnet.json").read_text(encoding="utf-8"))["cases"][0]
     assert json.loads(run("vectors", "show", first["id"]).stdout) == first

@@ -23,7 +23,7 @@ Examples:
 \b
 Exit status:
   0    done; for `check`: all digits are there
-  1    the answer is no: digits are missing (check), a file is invalid (vectors validate)
+  1    the answer is no: digits are missing (check), a file is invalid or no case is found (vectors)
   2    nothing was done: wrong usage or input, a missing package, an accuracy that cannot be had
   3    an error that refimpl did not expect, which is a defect of it
   130  interrupted
@@ -36,8 +36,25 @@ EXPECTED = (ValueError, TypeError, ArithmeticError, OSError, ImportError, Memory
 """What the library raises for input that it cannot take."""
 
 
+class Failure(Exception):
+    """An expected error, and the command that it ends."""
+
+    def __init__(self, error: Exception, command: str) -> None:
+        super().__init__(str(error) or type(error).__name__)
+        self.command = command
+
+
 class CommandLine(click.Group):
     """A group whose errors are one line on stderr, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand; its errors carry its name."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # the reader has had enough; click ends without a word
+            raise
+        except EXPECTED as error:
+            raise Failure(error, " ".join(filter(None, [ctx.command_path, ctx.invoked_subcommand]))) from error
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run, and exit."""
@@ -49,8 +66,8 @@ class CommandLine(click.Group):
         except click.ClickException as error:
             context = getattr(error, "ctx", None)
             _stop(error.format_message(), error.exit_code, "refimpl" if context is None else context.command_path)
-        except EXPECTED as error:
-            _stop(str(error) or type(error).__name__, 2)
+        except Failure as error:
+            _stop(str(error), 2, error.command)
         except Exception as error:
             _stop(f"unexpected error, please report it: {type(error).__name__}: {error}", 3)
         sys.exit(status if isinstance(status, int) else 0)

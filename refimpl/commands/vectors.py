@@ -40,16 +40,21 @@ def vectors() -> None:
 
 @vectors.command("list")
 @selection(multiple=False)
-def list_(quantity: str | None, flag: str | None, activation: str | None) -> None:
+@click.pass_context
+def list_(context: click.Context, quantity: str | None, flag: str | None, activation: str | None) -> None:
     """Print id, flags and comment of the cases, separated by tabs."""
-    for case in cases(quantity, flag, activation):
+    chosen = cases(quantity, flag, activation)
+    for case in chosen:
         click.echo(f"{case.id}\t{','.join(case.flags)}\t{case.comment}")
+    if not chosen:
+        click.echo(f"{context.command_path}: no case has all of these", err=True)
+        context.exit(1)
 
 
 @vectors.command()
 @click.argument("id")
 def show(id: str) -> None:
-    """Print the case ID in JSON, as it stands in its file."""
+    """Print the case ID in JSON, as it stands in its file: a part of a file, which `validate` does not take."""
     from refimpl.conformance.vectors import FOLDER
 
     known = {case.id: case for case in cases()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,22 @@ def check_conformance(
                     failed.append((case, name, answer))
         if progress is not None:
             progress(done + 1, len(chosen))
-    return Scorecard(tuple(results), _recognised(failed, results))
+    options = {
+        "candidate": name_of(candidate),
+        "digits": digits,
+        "quantities": list(wanted),
+        "flags": sorted(any_flag) if flags is not None else None,
+        "activations": sorted(kinds) if activations is not None else None,
+    }
+    return Scorecard(tuple(results), _recognised(failed, results), options)
+
+
+def name_of(candidate: Any) -> str:
+    """Where a candidate is defined, as ``package.module:Candidate``; a module by its name alone."""
+    if isinstance(candidate, ModuleType):
+        return candidate.__name__
+    kind = candidate if isinstance(candidate, type) else type(candidate)
+    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def implemented(candidate: Any) -> tuple[str, ...]:

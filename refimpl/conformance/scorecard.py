@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,10 +72,13 @@ class Scorecard:
     results : tuple of Result
     mistakes : tuple of Mistake
         The likeliest first.
+    options : mapping
+        What was checked, and how: the candidate, the digits asked for, and the selection of vectors.
     """
 
     results: tuple[Result, ...]
     mistakes: tuple[Mistake, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def failures(self) -> tuple[Result, ...]:
@@ -123,19 +126,26 @@ class Scorecard:
         return fewest
 
     def to_json(self) -> str:
-        """Everything as JSON: the verdict, the fewest digits, the mistakes and each result."""
+        """Everything as JSON: version, options, the verdict, the fewest digits, the mistakes and each result.
+
+        Digits are rounded down to three decimals, so that 7.9996 does not pass for 8.
+        """
+        from refimpl import __version__
+
         rows = [
-            {"quantity": q, "activation": a, "flag": f, "digits": round(d, 3)} for (q, a, f), d in self.digits.items()
+            {"quantity": q, "activation": a, "flag": f, "digits": _floor(d, 3)} for (q, a, f), d in self.digits.items()
         ]
         content: dict[str, Any] = {
+            "refimpl": __version__,
+            "options": dict(self.options),
             "passed": self.passed,
             "counts": self._counts(),
             "digits": rows,
             "mistakes": [vars(mistake) for mistake in self.mistakes],
             "results": [
-                {name: round(value, 3) if isinstance(value, float) else value for name, value in vars(result).items()}
-                if result.status != "skipped"
-                else {**vars(result), "digits": None, "required": None}
+                {**vars(result), "digits": None, "required": None}
+                if result.status == "skipped"
+                else {**vars(result), "digits": _floor(result.digits, 3), "required": _floor(result.required, 3)}
                 for result in self.results
             ],
         }
@@ -172,8 +182,11 @@ class Scorecard:
                     cells.append(f"{text:>{wide[q]}}")
                 lines.append("  ".join([f"{row:{first}}", *cells]).rstrip())
         if self.failures:
-            lines += ["", "Worst cases:", ""]
-            lines += [f"  {result.case} {result.quantity}: {result.explanation}" for result in self.failures[:5]]
+            worst = dict[str, Result]()
+            for result in self.failures:
+                worst.setdefault(result.quantity, result)
+            lines += ["", "Worst case of each quantity:", ""]
+            lines += [f"  {result.case} {quantity}: {result.explanation}" for quantity, result in worst.items()]
             lines += self._failing_flags()
         if self.mistakes:
             lines += ["", "Known mistakes that give the same numbers:", ""]
@@ -181,14 +194,20 @@ class Scorecard:
         return "\n".join(lines)
 
     def _failing_flags(self) -> list[str]:
-        """Flags of which every case failed, while others passed: a hint at the reason."""
-        if not any(r.status == "passed" for r in self.results):
-            return []
-        compared = [r for r in self.results if r.status != "skipped"]
-        flags = dict.fromkeys(flag for r in self.failures for flag in r.flags)
-        always = [f for f in flags if all(r.status == "failed" for r in compared if f in r.flags)]
-        noun = "flag" if len(always) == 1 else "flags"
-        return ["", f"Failed in every case with the {noun} {', '.join(always)}."] if always else []
+        """Flags of which every case of a quantity failed, while others of it passed: a hint at the reason."""
+        always: dict[tuple[str, ...], list[str]] = {}
+        for quantity in ordered(r.quantity for r in self.failures):
+            compared = [r for r in self.results if r.quantity == quantity and r.status != "skipped"]
+            if any(r.status == "passed" for r in compared):
+                flags = dict.fromkeys(flag for r in self.failures if r.quantity == quantity for flag in r.flags)
+                failed = tuple(f for f in flags if all(r.status == "failed" for r in compared if f in r.flags))
+                always.setdefault(failed, []).append(quantity)
+        always.pop((), None)
+        return [""] * bool(always) + [
+            f"Failed in every case of {', '.join(quantities)} with the {'flag' if len(flags) == 1 else 'flags'} "
+            f"{', '.join(flags)}."
+            for flags, quantities in always.items()
+        ]
 
 
 def ordered(names: Iterable[str]) -> tuple[str, ...]:
@@ -198,4 +217,9 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
 
 def _floored(digits: float) -> str:
     """Digits to a tenth, never more than there are: 7.96 is less than 8."""
-    return f"{math.floor(10 * digits) / 10:.1f}"
+    return f"{_floor(digits, 1):.1f}"
+
+
+def _floor(value: float, decimals: int) -> float:
+    """The largest number of so many decimals that is not above `value`."""
+    return math.floor(value * 10.0**decimals) / 10.0**decimals

@@ -96,6 +96,35 @@ def test_json_holds_everything():
     assert MIXED.to_json().endswith("}\n")
 
 
+def test_json_names_version_and_options_and_never_rounds_digits_up():
+    options = {"candidate": "mine:Candidate", "digits": 8.0, "flags": None}
+    card = Scorecard((result("tanh-a", digits=7.9996, status="failed"),), options=options)
+    content = json.loads(card.to_json())
+    assert content["refimpl"] == refimpl.__version__
+    assert content["options"] == options
+    assert [row["digits"] for row in content["digits"]] == [7.999]
+    assert content["results"][0]["digits"] == 7.999
+
+
+def test_a_quantity_is_told_once_by_its_worst_case():
+    failed = [result(f"tanh-{k}", digits=float(k), status="failed", text=f"off {k}") for k in (3, 1, 2)]
+    text = str(Scorecard((*failed, result("tanh-n", "ntk"))))
+    assert "off 1" in text
+    assert "off 2" not in text
+    assert "off 3" not in text
+
+
+def test_flags_are_told_by_quantity():
+    results = (
+        result("tanh-a", "predict", flags=["deep"], status="failed", digits=1.0),
+        result("tanh-b", "predict"),
+        result("tanh-a", "ntk", flags=["deep"], status="failed", digits=1.0),
+        result("tanh-b", "ntk"),
+        result("tanh-a", "jacobian", flags=["deep"]),
+    )
+    assert "\nFailed in every case of predict, ntk with the flag deep." in str(Scorecard(results))
+
+
 def test_json_of_nothing_is_json():
     assert json.loads(Scorecard(()).to_json())["results"] == []
 
@@ -111,12 +140,12 @@ def test_printed_it_is_a_table():
         "relu           0.0*     –\n"
         "float32        6.5      –\n"
         "\n"
-        "Worst cases:\n"
+        "Worst case of each quantity:\n"
         "\n"
         "  relu-a predict: 0.0 of 8.0 digits; ValueError: no\n"
         "  tanh-a ntk: 7.9 of 8.0 digits; relative error 1.10e-08; [0] is 1, not 2\n"
         "\n"
-        "Failed in every case with the flag kink.\n"
+        "Failed in every case of predict with the flag kink.\n"
         "\n"
         "Known mistakes that give the same numbers:\n"
         "\n"
