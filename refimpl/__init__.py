@@ -7,7 +7,7 @@ from refimpl.conformance import Scorecard, check_conformance
 from refimpl.errors import AccuracyError, BlowUpError, DivergenceError, TrainingError
 from refimpl.network import NeuralODE, Trajectory
 from refimpl.parameters import Jacobian, Params
-from refimpl.solvers import Euler, Gauss, SolveIVP
+from refimpl.solvers import Euler, Gauss, KinkEvents, SolveIVP
 from refimpl.training import SGD, Adam, GradientDescent, History, Linearization, Momentum, linearize, train
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "GradientDescent",
     "History",
     "Jacobian",
+    "KinkEvents",
     "Linearization",
     "Momentum",
     "NeuralODE",

@@ -1,4 +1,4 @@
-"""The solvers: `SolveIVP` (scipy), `Gauss` (spectral and symplectic), `Euler` (the ResNet).
+"""The solvers: `SolveIVP` (scipy), `Gauss` (spectral, symplectic), `Euler` (the ResNet), `KinkEvents` (for kinked φ).
 
 To implement a solver:
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from refimpl.backend import Array, Namespace, from_host, is_numpy
 from refimpl.errors import AccuracyError
-from refimpl.finite import adjoint, forward, ivp, refine, residual, trajectory
+from refimpl.finite import adjoint, forward, ivp, kink_events, refine, residual, trajectory
 from refimpl.finite.system import Sweep, System
 from refimpl.quadrature import Host
 from refimpl.scheme import Scheme, euler
@@ -136,8 +136,8 @@ class Gauss(Solver):
     -----
     Since the adjoint tableau of a Gauss scheme is Gauss again, optimise-then-discretise and discretise-then-optimise
     give the same gradient (Sanz-Serna, SIAM Review 58, 2016). For a kinked φ the convergence is algebraic, and a tight
-    `rtol` raises `AccuracyError`, as does a crossing of a kink at which φ' jumps: use `SolveIVP`. Agreement of schemes
-    is an estimate, not a proof.
+    `rtol` raises `AccuracyError`, as does a crossing of a kink at which φ' jumps: use `KinkEvents`. Agreement of
+    schemes is an estimate, not a proof.
 
     Examples
     --------
@@ -256,6 +256,71 @@ class Euler(Solver):
         return trajectory.layer_trajectory(system, self._scheme(system), times)
 
 
+@dataclass(frozen=True)
+class KinkEvents(Solver):
+    """For a kinked φ: every crossing of a kink is located, and no step of the integration goes over one.
+
+    Parameters
+    ----------
+    rtol : float
+        Relative accuracy, in the Euclidean norm sample by sample, of h_T, φ(h_T), λ_0 and ∂f/∂W: two solutions whose
+        local tolerances are 10 times apart agree to it.
+
+    Raises
+    ------
+    ValueError
+        `rtol` outside (0, 1).
+
+    Notes
+    -----
+    NumPy arrays only. A solver that steps over kinks loses its order, and its step control sees little of the error in
+    the adjoint. Here `scipy.integrate.DOP853` is restarted at every crossing, sample by sample, with φ continued
+    smoothly beyond the kink, and its adjoint runs back on the same pieces. A neuron that rests on a kink gets the
+    φ' of the activation there. `AccuracyError` is raised where the gradient is not decided: if a neuron is on a kink at
+    which φ' jumps at T, or touches one so slowly that rounding decides whether it crosses. Without kinks in φ this is
+    `SolveIVP` with a check of its accuracy.
+
+    Examples
+    --------
+    >>> import refimpl
+    >>> net = refimpl.NeuralODE("relu")
+    >>> theta, X = net.init(width=16, dim=3, seed=0), refimpl.data.sphere(4, 3, seed=1)
+    >>> fine, finer = (net.jacobian(theta, X, KinkEvents(rtol=rtol)) for rtol in (1e-8, 1e-11))
+    >>> bool(abs(fine.W - finer.W).max() < 1e-9)
+    True
+    """
+
+    rtol: float = 1e-10
+
+    def __post_init__(self) -> None:
+        _check_positive(rtol=self.rtol)
+        object.__setattr__(self, "rtol", float(self.rtol))
+        if self.rtol >= 1:
+            raise ValueError(f"rtol must be below 1, got {self.rtol!r}")
+
+    def _check(self, system: System) -> None:
+        if not is_numpy(system.xp):
+            raise TypeError("KinkEvents works on NumPy arrays only: use Gauss() for arrays of other libraries")
+        if system.layered:
+            raise ValueError("KinkEvents needs one W for all times, shape (n, n): use Euler(depth, shared=False)")
+        check_tolerance(system, self.rtol)
+
+    def terminal(self, system: System) -> Array:
+        """h_T, shape (n, N)."""
+        self._check(system)
+        return kink_events.terminal(system, self.rtol, end_distance)
+
+    def sweep(self, system: System) -> Sweep:
+        """Forward and adjoint states at the nodes of a quadrature of its own for each sample."""
+        self._check(system)
+        return kink_events.sweep(system, self.rtol, sweep_distance)
+
+    def trajectory(self, system: System, times: Host) -> tuple[Array, Array]:
+        """h_t and λ_t at `times`, each (len(times), n, N)."""
+        self._check(system)
+        return kink_events.trajectory(system, self.rtol, times, sweep_distance)
+
+
 def default_solver(xp: Namespace, dtype: Array) -> Solver:
     """`SolveIVP` on NumPy arrays and `Gauss` elsewhere, with tolerances that the dtype can meet."""
     single = dtype == xp.float32
@@ -290,8 +355,8 @@ def sweep_distance(system: System, coarse: Sweep, fine: Sweep) -> float:
 
     def probes(sweep: Sweep) -> Array:
         """(∂f/∂W) r for every vector r, one below the other: (PROBES n, N)."""
-        along = xp.matmul(vectors, sweep.phi) * sweep.weights[:, None, None]
-        return xp.concat([xp.sum(sweep.adjoint * along[:, i : i + 1, :], axis=0) for i in range(PROBES)])
+        along, weighted = xp.matmul(vectors, sweep.phi), sweep.weighted_adjoint
+        return xp.concat([xp.sum(weighted * along[:, i : i + 1, :], axis=0) for i in range(PROBES)])
 
     return max(
         end_distance(system, coarse.terminal, fine.terminal),

@@ -355,7 +355,7 @@ def test_layered_weights_need_euler_of_their_depth_and_the_error_says_so(method)
 
 def test_gauss_on_a_kinked_activation_names_it_and_carries_what_it_reached():
     kinked = NeuralODE("relu")
-    with pytest.raises(AccuracyError, match=r"relu is not analytic, SolveIVP may do") as caught:
+    with pytest.raises(AccuracyError, match=r"relu is not analytic, use KinkEvents") as caught:
         kinked.predict(theta, X, Gauss())
     assert 1e-12 < caught.value.reached < 1
 

@@ -10,7 +10,7 @@ from refimpl.conformance.candidate import Settings
 from refimpl.errors import AccuracyError
 from refimpl.network import NeuralODE
 from refimpl.parameters import Params
-from refimpl.solvers import Euler, Gauss, Solver
+from refimpl.solvers import Euler, Gauss, KinkEvents, Solver
 
 
 class Default:
@@ -27,6 +27,7 @@ class Default:
     """
 
     ode: Solver | None = None
+    kinked_ode: Solver | None = None
     limit: Solver | None = None
     dtype: str | None = None
 
@@ -67,7 +68,8 @@ class Default:
     def _ask(self, quantity: str, U: Any, W: Any, v: Any, X: Any, settings: Settings) -> Any:
         theta = Params(*(np.asarray(part, dtype=self.dtype) for part in (U, W, v)))
         X = np.asarray(X, dtype=self.dtype)
-        net, solver = _network(settings), _solver(self.ode, settings)
+        net = _network(settings)
+        solver = _solver((self.kinked_ode if net.phi.kinks else None) or self.ode, settings)
         times = np.asarray([0.0, settings.horizon], dtype=X.dtype)
         try:
             if quantity == "gradient":
@@ -90,12 +92,10 @@ class Default:
 
 
 class Package(Default):
-    """Every quantity with the tightest solver that promises an accuracy, in float64.
-
-    For kinked φ at finite width `Gauss` refuses where a neuron crosses its kink.
-    """
+    """Every quantity with the tightest solver that promises an accuracy, in float64."""
 
     ode = Gauss(rtol=1e-13)
+    kinked_ode = KinkEvents(rtol=1e-12)
     limit = Gauss(rtol=1e-12)
     dtype = "float64"
 

@@ -36,12 +36,11 @@ def gradient(
     X : array, shape (N, d)
     residual : array, shape (N,)
     """
-    weighted = sweep.adjoint * residual
+    weighted = sweep.weighted_adjoint * residual
     if layered:
-        per_layer = xp.matmul(weighted, xp.matrix_transpose(sweep.phi))
-        W = scales.w * sweep.weights[:, None, None] * per_layer
+        W = scales.w * xp.matmul(weighted, xp.matrix_transpose(sweep.phi))
     else:
-        W = scales.w * xp.matmul(_stack(xp, weighted * sweep.weights[:, None, None]), _stack(xp, sweep.phi).T)
+        W = scales.w * xp.matmul(_stack(xp, weighted), _stack(xp, sweep.phi).T)
     U = scales.u * xp.matmul(sweep.initial_adjoint * residual, X)
     v = scales.v * xp.matmul(sweep.terminal_phi, residual)
     return U, W, v
@@ -49,7 +48,7 @@ def gradient(
 
 def jacobian(xp: Namespace, sweep: Sweep, X: Array, scales: Scales, layered: bool) -> tuple[Array, Array, Array]:
     """∇f(x_i) for every sample: blocks U (N, n, d), W (N, n, n) or (N, L, n, n), and v (N, n)."""
-    lam = xp.permute_dims(sweep.adjoint * sweep.weights[:, None, None], (2, 1, 0))
+    lam = xp.permute_dims(sweep.weighted_adjoint, (2, 1, 0))
     phi = xp.permute_dims(sweep.phi, (2, 1, 0))
     if layered:
         lam, phi = xp.permute_dims(lam, (0, 2, 1)), xp.permute_dims(phi, (0, 2, 1))
@@ -95,12 +94,12 @@ def _node_products_are_cheaper(sweep: Sweep, other: Sweep) -> bool:
 def _kernel_by_node_products(xp: Namespace, sweep: Sweep, other: Sweep) -> Array:
     """Σ_ij b_i b_j ⟨λ_i, λ_j⟩ ⟨φ_i, φ_j⟩ from the two (m N) × (m N) Gram matrices, in slices of nodes."""
     (m, _, N), (m2, _, N2) = sweep.phi.shape, other.phi.shape
-    lam2 = _stack(xp, other.adjoint * other.weights[:, None, None])
+    lam1, lam2 = sweep.weighted_adjoint, _stack(xp, other.weighted_adjoint)
     phi2 = _stack(xp, other.phi)
     total = xp.zeros((N, N2), dtype=sweep.phi.dtype, device=sweep.phi.device)
     chunk = max(1, BLOCK // max(1, N * m2 * N2))
     for part in slices(m, chunk):
-        lam = _stack(xp, sweep.adjoint[part, ...] * sweep.weights[part, None, None])
+        lam = _stack(xp, lam1[part, ...])
         product = xp.matmul(lam.T, lam2) * xp.matmul(_stack(xp, sweep.phi[part, ...]).T, phi2)
         total = total + xp.sum(xp.reshape(product, (part.stop - part.start, N, m2, N2)), axis=(0, 2))
     return total
@@ -111,22 +110,24 @@ def _kernel_by_weight_rows(xp: Namespace, sweep: Sweep, other: Sweep) -> Array:
     (_, n, N), N2 = sweep.phi.shape, other.phi.shape[2]
     total = xp.zeros((N, N2), dtype=sweep.phi.dtype, device=sweep.phi.device)
     chunk = max(1, BLOCK // max(1, (N + N2) * n))
+    lam = sweep.weighted_adjoint
+    lam2 = lam if other is sweep else other.weighted_adjoint
     for rows in slices(n, chunk):
-        block = _weight_rows(xp, sweep, rows)
-        block2 = block if other is sweep else _weight_rows(xp, other, rows)
+        block = _weight_rows(xp, lam, sweep.phi, rows)
+        block2 = block if other is sweep else _weight_rows(xp, lam2, other.phi, rows)
         total = total + xp.matmul(block, block2.T)
     return total
 
 
-def _weight_rows(xp: Namespace, sweep: Sweep, rows: slice) -> Array:
+def _weight_rows(xp: Namespace, weighted: Array, phi: Array, rows: slice) -> Array:
     """Rows `rows` of Σ_j b_j λ_j φ_jᵀ for every sample, flattened: (N, rows × n)."""
-    lam = xp.permute_dims(sweep.adjoint[:, rows, :] * sweep.weights[:, None, None], (2, 1, 0))
-    product = xp.matmul(lam, xp.permute_dims(sweep.phi, (2, 0, 1)))
+    lam = xp.permute_dims(weighted[:, rows, :], (2, 1, 0))
+    product = xp.matmul(lam, xp.permute_dims(phi, (2, 0, 1)))
     return xp.reshape(product, (product.shape[0], product.shape[1] * product.shape[2]))
 
 
 def _kernel_layered(xp: Namespace, sweep: Sweep, other: Sweep) -> Array:
     """Independent layers share no weights, so only i = j remains: Σ_l b_l² ⟨λ_l, λ_l⟩ ⟨φ_l, φ_l⟩."""
-    lam = xp.matmul(xp.matrix_transpose(sweep.adjoint), other.adjoint)
+    lam = xp.matmul(xp.matrix_transpose(sweep.weighted_adjoint), other.weighted_adjoint)
     phi = xp.matmul(xp.matrix_transpose(sweep.phi), other.phi)
-    return xp.sum((sweep.weights * other.weights)[:, None, None] * lam * phi, axis=0)
+    return xp.sum(lam * phi, axis=0)

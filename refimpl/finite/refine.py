@@ -80,7 +80,7 @@ def refine(
         raise AccuracyError(f"rtol={rtol:.3g} was asked for, but the steps of no two Gauss schemes were short enough")
     if history.reaches(rtol):
         why = "between the nodes of the Gauss schemes a layer may hide"
-    advice = "" if system.activation.analytic else f": {system.activation.name} is not analytic, SolveIVP may do"
+    advice = "" if system.activation.analytic else f": {system.activation.name} is not analytic, use {_advised(system)}"
     raise AccuracyError(f"rtol={rtol:.3g} was asked for, but {why} {history.best:.3g}{advice}", reached=history.best)
 
 
@@ -131,11 +131,15 @@ class History:
         return bool(end * (last / self.largest) ** order > 100 * rtol)
 
 
+def _advised(system: System) -> str:
+    return "KinkEvents" if system.activation.kinks else "SolveIVP"
+
+
 def _check_kinks(system: System, scheme: Scheme, rtol: float) -> None:
     """Refuse a gradient behind a jump of φ' that some neuron crosses."""
     if math.isinf(system.activation.dlipschitz) and _crosses_a_kink(system, scheme):
         raise AccuracyError(
-            f"a neuron crosses a kink of {system.activation.name}, which is not analytic, SolveIVP may do: "
+            f"a neuron crosses a kink of {system.activation.name}, which is not analytic, use {_advised(system)}: "
             f"no Gauss scheme can promise rtol={rtol:.3g} for the gradient"
         )
 

@@ -54,8 +54,8 @@ class Sweep:
 
     Parameters
     ----------
-    weights : array, shape (m,)
-        Quadrature weights b_j.
+    weights : array, shape (m,) or (m, N)
+        Quadrature weights b_j; with two axes every sample has nodes of its own.
     phi : array, shape (m, n, N)
         φ(h_j).
     adjoint : array, shape (m, n, N)
@@ -74,3 +74,10 @@ class Sweep:
     terminal: Array
     terminal_phi: Array
     initial_adjoint: Array
+
+    @property
+    def weighted_adjoint(self) -> Array:
+        """b_j λ_j, shape (m, n, N): the only way in which weights and adjoint enter."""
+        if self.weights.ndim == 1:
+            return self.adjoint * self.weights[:, None, None]
+        return self.adjoint * self.weights[:, None, :]

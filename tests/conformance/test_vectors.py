@@ -12,7 +12,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from refimpl import Euler, Gauss, NeuralODE, Params, SolveIVP
+from refimpl import Euler, Gauss, KinkEvents, NeuralODE, Params
 from refimpl.conformance import FLAGS, QUANTITIES, cases, load_cases
 from refimpl.conformance.inputs import ACTIVATIONS, KINDS, KINKED
 from refimpl.conformance.vectors import FOLDER
@@ -233,7 +233,7 @@ def tightest(case):
     if case.settings.depth is not None:
         return Euler(case.settings.depth), 0.0
     if kinked and case.kind == "ode":
-        return SolveIVP(rtol=1e-12, atol=1e-14), 1e-7  # its steps are cut at a kink, but not at the crossing itself
+        return KinkEvents(rtol=1e-12), 1e-12
     return Gauss(rtol=1e-12 if case.kind == "limit" else 1e-13), 1e-12 if case.kind == "limit" else 1e-13
 
 

@@ -1,0 +1,280 @@
+"""The ODE (1) for a kinked φ: smooth integration between the crossings of a kink, which are located.
+
+φ is continuous, so ḣ = W φ(h) is continuous across a kink, and so are h and λ: the saltation matrix is the identity.
+What jumps is λ̇ = −φ'(h) ⊙ Wᵀλ. On the *arc* between two crossings every neuron stays on one smooth branch of φ, and a
+method of high order keeps its order if none of its steps leaves the arc. A step is taken on the continued branches;
+where its dense output, a polynomial, shows a neuron that leaves its branch, the step is taken again up to that time,
+until the neuron stands on the kink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.polynomial import chebyshev, polynomial
+from scipy.special import comb
+
+from refimpl.errors import AccuracyError
+from refimpl.finite.branches import Branches
+from refimpl.finite.steps import Step, steps
+from refimpl.quadrature import Host
+
+DEGREE = 7
+"""Degree of the dense output of DOP853 in time."""
+
+MOST_CORRECTIONS = 10
+"""Times that the step to a crossing is taken again."""
+
+MOST_CROSSINGS = 1000
+"""Crossings for each neuron, above which a solution is not followed."""
+
+ROUNDINGS = 16.0
+"""Distance from a kink, in roundings of the largest state, at which a neuron stands on it."""
+
+EPS = float(np.finfo(float).eps)
+
+_NODES = (1 + chebyshev.chebpts1(DEGREE + 1)) / 2
+_TO_POWERS = np.linalg.inv(np.vander(_NODES, increasing=True)).T
+_k = np.arange(DEGREE + 1)
+_TO_BERNSTEIN = (np.tril(comb(_k[:, None], _k)) / comb(DEGREE, _k)).T
+"""From the powers of u to the Bernstein basis on [0, 1], whose coefficients bound the polynomial."""
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A neuron that passes a kink: when, which, where, and ḣ there; it is transversal if that is not 0."""
+
+    time: float
+    neuron: int
+    kink: float
+    speed: float
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """A function of time from the dense outputs between the ascending `times`.
+
+    Parameters
+    ----------
+    times : ndarray, shape (steps + 1,)
+    outputs : sequence of callables
+        Times (k,) to values (n, k), one for each step.
+    """
+
+    times: Host
+    outputs: Sequence[Callable[[Any], Host]]
+
+    def __call__(self, t: Host | float) -> Host:
+        """Values at a time, (n,), or at times of shape (k,), (n, k)."""
+        step = np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, len(self.outputs) - 1)
+        if np.ndim(t) == 0:
+            return self.outputs[int(step)](t)
+        first = self.outputs[0](np.asarray(t)[:0])
+        values = np.empty((first.shape[0], np.size(t)))
+        for j in np.unique(step):
+            values[:, step == j] = self.outputs[j](np.asarray(t)[step == j])
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class Arc:
+    """A stretch of time in which every neuron stays on its branch of φ.
+
+    Parameters
+    ----------
+    state : Dense
+        h.
+    branch : ndarray of int, shape (n,)
+    resting : ndarray of bool, shape (n,)
+        Neurons that stand still on a kink all the time: for these φ' is the convention of the activation.
+    """
+
+    state: Dense
+    branch: Any
+    resting: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """The solution of (1) for one input.
+
+    Parameters
+    ----------
+    arcs : tuple of Arc
+        In the order of time; together they fill [0, T].
+    crossings : tuple of Crossing
+    end : ndarray, shape (n,)
+        h_T.
+    """
+
+    arcs: tuple[Arc, ...]
+    crossings: tuple[Crossing, ...]
+    end: Host
+
+
+def follow(branches: Branches, W: Host, start: Host, horizon: float, rtol: float) -> Path:
+    """Solve (1) from `start`, shape (n,), with the local tolerance `rtol` relative to the largest state.
+
+    Raises
+    ------
+    AccuracyError
+        A neuron touches a kink in a way that cannot be told from a crossing, or a step cannot be taken.
+    """
+    return _Walk(branches, W, horizon, rtol, start.copy()).to_the_end()
+
+
+@dataclass(eq=False)
+class _Walk:
+    """Where a solution has arrived, and the arcs behind it."""
+
+    branches: Branches
+    W: Host
+    horizon: float
+    rtol: float
+    h: Host
+    time: float = 0.0
+    first: float | None = None
+    branch: Any = None
+    resting: Any = None
+    steps: list[Step] = field(default_factory=list)
+    arcs: list[Arc] = field(default_factory=list)
+    crossings: list[Crossing] = field(default_factory=list)
+
+    def to_the_end(self) -> Path:
+        """From arc to arc, until T."""
+        self.branch = self.branches.of(self.h, self._rate(self.h))
+        self.resting = np.zeros(self.h.shape, dtype=bool)
+        while self.horizon - self.time > self._shortest:
+            self._arc()
+            if len(self.crossings) > MOST_CROSSINGS * self.h.size:
+                raise AccuracyError(f"more than {MOST_CROSSINGS} crossings a neuron before t = {self.time:.6g}")
+        self._close()
+        return Path(tuple(self.arcs), tuple(self.crossings), self.h)
+
+    @property
+    def _shortest(self) -> float:
+        """Time that rounding cannot tell from none."""
+        return ROUNDINGS * float(np.spacing(self.horizon))
+
+    def _rate(self, h: Host) -> Host:
+        rate: Host = self.W @ (self.branches.activation.phi(h))
+        return rate
+
+    def _steps(self, bound: float, first: float | None) -> Iterator[Step]:
+        """Steps on the present branches, continued beyond their ends."""
+        branch, W, phi = self.branch, self.W, self.branches.phi
+
+        def rate(_t: float, h: Host) -> Host:
+            value: Host = W @ phi(branch, h)
+            return value
+
+        return steps(rate, self.time, self.h, bound, self.rtol, first)
+
+    def _arc(self) -> None:
+        """Steps on the present branches, up to T or to the first crossing."""
+        for step in self._steps(self.horizon, self.first):
+            self.first, length = step.size, step.end - step.start
+            exit_, resting = self._first_exit(step.output(step.start + length * _NODES))
+            if exit_ is not None:
+                u, neuron, kink = exit_
+                self._cross(step.start + u * length, neuron, kink)
+                return
+            if (resting != self.resting).any():  # others stand still than before
+                self._close()
+                self.resting = resting
+            self._take(step)
+
+    def _take(self, step: Step) -> None:
+        self.steps.append(step)
+        self.time, self.h = step.end, step.y
+
+    def _first_exit(self, values: Host) -> tuple[tuple[float, int, float] | None, Any]:
+        """The first exit of a neuron from its branch, as (u, neuron, kink) with u in [0, 1]; and who rests on a kink.
+
+        `values`, (n, DEGREE + 1), are those of the dense output at the nodes of a step, over which u runs.
+        """
+        first: tuple[float, int, float] | None = None
+        resting = np.zeros(self.h.shape, dtype=bool)
+        for sign, edges in ((1.0, self.branches.edges[self.branch]), (-1.0, self.branches.edges[self.branch + 1])):
+            has = np.flatnonzero(np.isfinite(edges))
+            powers = sign * (values[has] - edges[has, None]) @ _TO_POWERS  # of the distance to the edge
+            on = self.h[has] == edges[has]
+            powers[on, 0] = 0.0
+            resting[has] |= on & (np.max(np.abs(values[has] - edges[has, None]), axis=1, initial=0.0) == 0)
+            bernstein = powers @ _TO_BERNSTEIN
+            clear = np.min(bernstein[:, 1:], axis=1, initial=np.inf) > 0
+            for row in np.flatnonzero(~clear & ~resting[has]):
+                u = _first_root(powers[row, 1:] if on[row] else powers[row])
+                if u is not None and (first is None or u < first[0]):
+                    first = u, int(has[row]), float(edges[has[row]])
+        return first, resting
+
+    def _cross(self, moment: float, neuron: int, kink: float) -> None:
+        """Take the step again, up to the time at which the neuron stands on the kink, and change its branch."""
+        for _ in range(MOST_CORRECTIONS):
+            if moment - self.time <= self._shortest:  # it stands there already, as far as rounding can tell
+                if any(crossing.neuron == neuron and crossing.time == self.time for crossing in self.crossings[-2:]):
+                    break
+                self._stand_on_kinks(neuron, kink)
+                return
+            taken = list(self._steps(moment, moment - self.time))
+            h = taken[-1].y
+            gap, speed = h[neuron] - kink, self._rate(h)[neuron]
+            there = abs(gap) <= EPS * max(ROUNDINGS / 4 * np.max(np.abs(h)), abs(speed) * self.horizon)
+            if there or (moment == self.horizon and self._inside(h[neuron], neuron)):
+                for step in taken:
+                    self._take(step)
+                if there:
+                    self._stand_on_kinks(neuron, kink)
+                return
+            if speed == 0:
+                break
+            moment = min(moment - gap / speed, self.horizon)
+        raise AccuracyError(
+            f"neuron {neuron} touches the kink {kink:g} near t = {moment:.6g}: whether it crosses is not decided"
+        )
+
+    def _inside(self, value: float, neuron: int) -> bool:
+        branch = self.branch[neuron]
+        return bool(self.branches.edges[branch] <= value <= self.branches.edges[branch + 1])
+
+    def _stand_on_kinks(self, neuron: int, kink: float) -> None:
+        """Neurons within rounding of a kink stand on it, and move on in the branch that their rate points to."""
+        h = self.h.copy()
+        near = ROUNDINGS * EPS * float(np.max(np.abs(h)))
+        for edges in (self.branches.edges[self.branch], self.branches.edges[self.branch + 1]):
+            h = np.where(np.abs(h - edges) <= near, edges, h)
+        h[neuron] = kink
+        rate = self._rate(h)
+        branch = self.branches.of(h, rate)
+        if branch[neuron] == self.branch[neuron]:  # it was on its way out, whatever the rounding of its rate says
+            branch[neuron] += 1 if kink == self.branches.edges[branch[neuron] + 1] else -1
+        changed = np.flatnonzero(branch != self.branch)
+        self._close()
+        for i in changed.tolist():
+            self.crossings.append(Crossing(self.time, i, float(h[i]), float(rate[i])))
+        self.h, self.branch = h, branch
+
+    def _close(self) -> None:
+        """End the present arc."""
+        if self.steps:
+            times = np.asarray([self.steps[0].start, *(step.end for step in self.steps)])
+            dense = Dense(times, tuple(step.output for step in self.steps))
+            self.arcs.append(Arc(dense, self.branch, self.resting))
+        self.steps = []
+
+
+def _first_root(powers: Host) -> float | None:
+    """Smallest u in [0, 1] at which a polynomial, its constant term first, is negative just after it."""
+    if powers[0] < 0:
+        return 0.0
+    roots = polynomial.polyroots(powers)
+    real = np.sort(roots.real[(roots.imag == 0) & (roots.real >= 0) & (roots.real <= 1)])
+    slope = polynomial.polyder(powers)
+    for u in real.tolist():
+        if polynomial.polyval(u, slope) <= 0:
+            return float(u)
+    return None

@@ -1,0 +1,279 @@
+"""Located crossings: closed forms, the exact flow of piecewise linear networks, and what cannot be decided."""
+
+from __future__ import annotations
+
+import math
+
+import array_api_strict
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import refimpl
+from refimpl import AccuracyError, Activation, Euler, KinkEvents, NeuralODE, Params, SolveIVP
+from refimpl.activations import elu, leaky_relu, relu
+from refimpl.data import sphere
+from refimpl.finite.branches import Branches
+from refimpl.finite.kinks import follow
+from tests import formulas
+from verification.statements._piecewise_linear import gradient_by_expm
+
+PIECEWISE_LINEAR = ("relu", "leaky_relu")
+
+# φ(z) = z on [−1, 1], with half the slope outside
+bent = Activation(
+    phi=lambda z: np.clip(z, -1, 1) + (z - np.clip(z, -1, 1)) / 2,
+    dphi=lambda z: np.where(np.abs(z) > 1, 0.5, 1.0).astype(z.dtype),
+    name="bent",
+    lipschitz=1.0,
+    kinks=(-1.0, 1.0),
+    parity="odd",
+)
+
+
+def scalar(activation, horizon, w, u):
+    """A network of one neuron: h_0 = u at x = 1, ḣ = w φ(h), f = φ(h_T)."""
+    net = NeuralODE(activation, horizon=horizon)
+    return net, Params(np.array([[u]]), np.array([[w]]), np.ones(1)), np.ones((1, 1))
+
+
+def steered(h0, rates):
+    """W for which h_2 = 1 stays, h_1 = t, and ḣ_0 = rates[0] + rates[1] t, with its start; shape (3, 3) and (3,)."""
+    W = np.zeros((3, 3))
+    W[0, 2], W[0, 1], W[1, 2] = rates[0], rates[1], 1.0
+    return W, np.array([h0, 0.0, 1.0])
+
+
+def path_of(activation, W, start, horizon, rtol=1e-12):
+    return follow(Branches(activation), W, np.asarray(start, dtype=float), horizon, rtol)
+
+
+# --- closed forms -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@given(w=st.floats(0.2, 2.0), u=st.floats(0.2, 0.9))
+def test_one_neuron_that_crosses_has_a_closed_form(sign, w, u):
+    """h = u e^{wt} up to 1, then 1 + h = 2 e^{w(t − t₁)/2}: f = e^{wT/2} √u, so λ_0 = f/(2u) and ∂f/∂w = f T/2."""
+    horizon = math.log(1 / u) / w + 0.7  # 0.7 after the crossing
+    net, theta, X = scalar(bent, horizon, w, sign * u)
+    f = math.exp(w * horizon / 2) * math.sqrt(u)
+    J = net.jacobian(theta, X, KinkEvents(rtol=1e-12))
+    assert net.predict(theta, X, KinkEvents(rtol=1e-12))[0] == pytest.approx(sign * f, rel=1e-12)
+    assert J.U.item() == pytest.approx(f / (2 * u), rel=1e-12)
+    assert J.W.item() == pytest.approx(sign * f * horizon / 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("activation", [relu, leaky_relu, elu], ids=lambda phi: phi.name)
+def test_two_crossings_within_one_step_are_both_found(activation):
+    depth = 1e-3  # h_0 = (t − 1)² − depth² is below zero for a time of 2e-3; every step is exact
+    W, start = steered(1 - depth**2, (-2.0, 2.0))
+    path = path_of(activation, W, start, 3.0)
+    assert [crossing.neuron for crossing in path.crossings] == [0, 0]
+    times = [crossing.time for crossing in path.crossings]
+    assert times == pytest.approx([1 - depth, 1 + depth], abs=1e-11)
+    assert [crossing.speed for crossing in path.crossings] == pytest.approx([-2 * depth, 2 * depth], abs=1e-10)
+    assert path.end[0] == pytest.approx(4 - depth**2, rel=1e-12)
+
+
+def test_neurons_that_cross_together_are_both_taken_over():
+    W, start = np.zeros((3, 3)), [1.0, 1.0, 1.0]
+    W[:2, 2] = -1.0
+    path = path_of(relu, W, start, 2.0)
+    assert sorted((crossing.neuron, round(crossing.time, 12)) for crossing in path.crossings) == [(0, 1.0), (1, 1.0)]
+    assert path.end == pytest.approx([-1.0, -1.0, 1.0], abs=1e-12)
+
+
+def test_a_kink_that_is_passed_at_once_is_no_crossing():
+    W, start = steered(0.0, (1.0, 0.0))  # starts on the kink
+    path = path_of(relu, W, start, 1.0)
+    assert path.crossings == ()
+    assert path.arcs[0].branch.tolist() == [1, 1, 1]
+    W, start = steered(0.0, (-1.0, 0.0))
+    assert path_of(relu, W, start, 1.0).arcs[0].branch.tolist() == [0, 1, 1]
+
+
+# --- other roads --------------------------------------------------------------------------------------------------
+
+
+def assert_exact(activation, seed):
+    net = NeuralODE(activation, horizon=1.2, sigma_u=0.9, sigma_w=1.1, sigma_v=0.8)
+    theta, X = net.init(50, 5, seed=seed), sphere(2, 5, seed=seed)
+    J = net.jacobian(theta, X, KinkEvents())
+    for i, x in enumerate(X):
+        _, truth = gradient_by_expm(net, theta, x)
+        row = Params(J.U[i], J.W[i], J.v[i])
+        assert formulas.relative(row, Params(truth.U[0], truth.W[0], truth.v[0])) < 1e-9
+    direction, step = formulas.like(theta, np.random.default_rng(seed)), 2e-3
+
+    def slope(h):
+        return (net.predict(theta + direction * h, X, FINE) - net.predict(theta - direction * h, X, FINE)) / (2 * h)
+
+    differences = (4 * slope(step / 2) - slope(step)) / 3  # the error is of the order h⁴ = 2e-11
+    assert np.linalg.norm(differences - J.apply(direction)) < 1e-9 * max(map(np.linalg.norm, J.W))
+
+
+FINE = KinkEvents(rtol=1e-13)
+
+
+@pytest.mark.parametrize("activation", PIECEWISE_LINEAR)
+@pytest.mark.parametrize("seed", range(2))
+def test_gradients_are_those_of_exponentials_and_of_central_differences(activation, seed):
+    assert_exact(activation, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 20))
+def test_gradients_are_those_of_exponentials_and_of_central_differences_on_more_networks(seed):
+    assert_exact("relu", seed)
+
+
+@given(case=formulas.cases(activations=("relu", "leaky_relu", "elu"), n=(1, 6), N=(1, 3)))
+def test_solutions_converge_to_those_of_an_adaptive_solver(case):
+    try:
+        J = case.net.jacobian(case.theta, case.X, KinkEvents())
+    except AccuracyError as error:
+        assert "kink" in str(error)  # noqa: PT017  # nothing is decided there
+        return
+    other = case.net.jacobian(case.theta, case.X, SolveIVP(rtol=1e-12, atol=1e-14))
+    for i in range(len(case.X)):
+        row, expected = (Params(j.U[i], j.W[i], j.v[i]) for j in (J, other))
+        if expected.norm() > 0:
+            assert formulas.relative(row, expected) < 1e-4  # its steps over kinks cost it most of its digits
+
+
+def test_without_kinks_it_is_an_adaptive_solver():
+    case = formulas.make("softplus", n=12, horizon=2.0)
+    mine = case.net.gradient(case.theta, case.X, case.y, KinkEvents(rtol=1e-12))
+    assert formulas.relative(mine, case.net.gradient(case.theta, case.X, case.y, refimpl.Gauss())) < 1e-11
+
+
+@pytest.mark.parametrize("activation", ["relu", "elu"])
+def test_kernel_gradient_and_trajectory_come_from_one_solution(activation):
+    case = formulas.make(activation, n=9, N=4, horizon=2.0)
+    net, theta, X, y = case.net, case.theta, case.X, case.y
+    J, solver = net.jacobian(theta, X, KinkEvents()), KinkEvents()
+    flat = np.concatenate([block.reshape(len(X), -1) for block in (J.U, J.W, J.v)], axis=1)
+    assert formulas.relative(net.ntk(theta, X, solver=solver), flat @ flat.T) < 1e-13
+    residual = net.predict(theta, X, solver) - y
+    assert formulas.relative(net.gradient(theta, X, y, solver), J.transpose_apply(residual)) < 1e-9
+    path = net.trajectory(theta, X, np.array([0.0, 0.5, 2.0]), solver)
+    assert formulas.relative(path.h[0], X @ theta.U.T) < 1e-14
+    assert formulas.relative(path.adjoint[0][:, :, None] * X[:, None, :], J.U) < 1e-12
+
+
+def test_rows_do_not_depend_on_their_batch():
+    case = formulas.make("relu", n=9, N=4, horizon=2.0)
+    together = case.net.jacobian(case.theta, case.X, KinkEvents())
+    for i in range(4):
+        alone = case.net.jacobian(case.theta, case.X[i : i + 1], KinkEvents())
+        assert formulas.relative(alone.W[0], together.W[i]) < 1e-14
+
+
+def test_a_solution_that_decays_keeps_its_digits():
+    """ḣ = −h on the upper branch: e^{−T} is as accurate as 1 was."""
+    net, theta, X = scalar(relu, 20.0, -1.0, 1.0)
+    J = net.jacobian(theta, X, KinkEvents(rtol=1e-11))
+    assert J.v.item() == pytest.approx(math.exp(-20.0), rel=1e-11)
+    assert J.U.item() == pytest.approx(math.exp(-20.0), rel=1e-11)
+
+
+# --- what is not decided ------------------------------------------------------------------------------------------
+
+
+def on_the_kink_at_the_end(activation):
+    """h = (1 − t, t, 1) at x = 1, and T = 1."""
+    W, start = steered(1.0, (-1.0, 0.0))
+    return NeuralODE(activation), Params(start[:, None], math.sqrt(3) * W, np.ones(3)), np.ones((1, 1))
+
+
+@pytest.mark.parametrize("activation", PIECEWISE_LINEAR)
+def test_a_kink_at_the_end_leaves_the_gradient_undecided_and_the_output_not(activation):
+    net, theta, X = on_the_kink_at_the_end(activation)
+    assert net.predict(theta, X, KinkEvents())[0] == pytest.approx(2 / math.sqrt(3), rel=1e-12)
+    with pytest.raises(AccuracyError, match="neuron 0 of input 0 is on the kink 0 at T"):
+        net.jacobian(theta, X, KinkEvents())
+
+
+def test_a_kink_at_the_end_where_the_slope_is_continuous_does_no_harm():
+    net, theta, X = on_the_kink_at_the_end("elu")
+    J = net.jacobian(theta, X, KinkEvents())
+    assert J.U[0, 0, 0] == pytest.approx(1 / math.sqrt(3), rel=1e-12)
+
+
+def test_a_kink_that_is_touched_is_decided_or_refused():
+    W, start = steered(1.0, (-2.0, 2.0))  # h_0 = (t − 1)²
+    try:
+        path = path_of(relu, W, start, 3.0)
+    except AccuracyError as error:
+        assert "neuron 0 touches the kink 0 near t = 1" in str(error)  # noqa: PT017
+        return
+    assert path.end[0] == pytest.approx(4.0, rel=1e-12)
+    assert not any(arc.branch[0] == 0 and np.ptp(arc.state.times) > 1e-6 for arc in path.arcs)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.3, 1.0])
+def test_a_neuron_that_rests_on_a_kink_has_the_slope_of_the_activation_there(slope):
+    own = Activation(
+        phi=lambda z: np.maximum(z, 0),
+        dphi=lambda z: np.where(z == 0, slope, (z > 0) * 1.0),
+        kinks=(0.0,),
+        lipschitz=1.0,
+    )
+    net = NeuralODE(own, horizon=1.5)
+    theta, X = net.init(6, 3, seed=1), np.zeros((1, 3))  # h stays 0
+    path = net.trajectory(theta, X, np.array([0.0, 1.5]), KinkEvents())
+    expected = net.trajectory(theta, X, np.array([0.0, 1.5]), SolveIVP(rtol=1e-12))
+    assert path.adjoint == pytest.approx(expected.adjoint, abs=1e-11)
+    assert (np.abs(path.adjoint[1]).max() > 0) == (slope > 0)
+
+
+# --- refusals -----------------------------------------------------------------------------------------------------
+
+
+def test_other_libraries_layers_and_tolerances_are_refused():
+    net = NeuralODE("relu")
+    theta = net.init(4, 2, seed=0, like=array_api_strict.zeros(0, dtype=array_api_strict.float64))
+    with pytest.raises(TypeError, match="KinkEvents works on NumPy arrays only: use Gauss"):
+        net.predict(theta, array_api_strict.ones((1, 2)), KinkEvents())
+    with pytest.raises(ValueError, match="KinkEvents needs one W"):
+        net.predict(net.init(4, 2, seed=0, layers=3), np.ones((1, 2)), KinkEvents())
+    with pytest.raises(AccuracyError, match="below what float64 can give"):
+        net.predict(net.init(4, 2, seed=0), np.ones((1, 2)), KinkEvents(rtol=1e-16))
+
+
+@pytest.mark.parametrize("rtol", [0.0, -1.0, 1.0, math.inf, math.nan])
+def test_a_tolerance_outside_0_and_1_is_refused(rtol):
+    with pytest.raises(ValueError, match="rtol must be"):
+        KinkEvents(rtol=rtol)
+
+
+def test_what_is_out_of_reach_says_what_was_reached():
+    net, theta, X = scalar(relu, 1.0, 5.0, 1.0)
+    big = Params(theta.U, theta.W * 20, theta.v)  # e^100
+    with pytest.raises(AccuracyError, match="two solutions differ by") as caught:
+        net.predict(big, X, KinkEvents(rtol=2e-14))
+    assert caught.value.reached > 2e-14
+
+
+def test_single_precision_stays_single():
+    case = formulas.make("relu", n=6)
+    theta = Params(*(block.astype(np.float32) for block in (case.theta.U, case.theta.W, case.theta.v)))
+    X = case.X.astype(np.float32)
+    J = case.net.jacobian(theta, X, KinkEvents(rtol=1e-5))
+    assert J.W.dtype == np.float32
+    assert formulas.relative(J.W, case.net.jacobian(case.theta, case.X, KinkEvents()).W) < 1e-5
+
+
+def test_no_inputs_give_empty_arrays():
+    net = NeuralODE("relu")
+    assert net.ntk(net.init(4, 2, seed=0), np.zeros((0, 2)), solver=KinkEvents()).shape == (0, 0)
+
+
+def test_the_resnet_converges_to_it_at_first_order():
+    net = NeuralODE("relu", horizon=1.5)
+    theta, X = net.init(24, 4, seed=3), sphere(1, 4, seed=5)
+    truth = net.jacobian(theta, X, KinkEvents()).W
+    errors = [L * np.linalg.norm(net.jacobian(theta, X, Euler(L)).W - truth) for L in (2**10, 2**12, 2**14)]
+    assert max(errors) < 3 * min(errors)
