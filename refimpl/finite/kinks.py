@@ -202,7 +202,6 @@ class _Walk:
             has = np.flatnonzero(np.isfinite(edges))
             powers = sign * (values[has] - edges[has, None]) @ _TO_POWERS  # of the distance to the edge
             on = self.h[has] == edges[has]
-            powers[on, 0] = 0.0
             resting[has] |= on & (np.max(np.abs(values[has] - edges[has, None]), axis=1, initial=0.0) == 0)
             bernstein = powers @ _TO_BERNSTEIN
             clear = np.min(bernstein[:, 1:], axis=1, initial=np.inf) > 0
@@ -218,7 +217,7 @@ class _Walk:
             if moment - self.time <= self._shortest:  # it stands there already, as far as rounding can tell
                 if any(crossing.neuron == neuron and crossing.time == self.time for crossing in self.crossings[-2:]):
                     break
-                self._stand_on_kinks(neuron, kink)
+                self._change_branch(neuron, kink)
                 return
             taken = list(self._steps(moment, moment - self.time))
             h = taken[-1].y
@@ -228,7 +227,7 @@ class _Walk:
                 for step in taken:
                     self._take(step)
                 if there:
-                    self._stand_on_kinks(neuron, kink)
+                    self._change_branch(neuron, kink)
                 return
             if speed == 0:
                 break
@@ -241,21 +240,13 @@ class _Walk:
         branch = self.branch[neuron]
         return bool(self.branches.edges[branch] <= value <= self.branches.edges[branch + 1])
 
-    def _stand_on_kinks(self, neuron: int, kink: float) -> None:
-        """Neurons within rounding of a kink stand on it, and move on in the branch that their rate points to."""
-        h = self.h.copy()
-        near = ROUNDINGS * EPS * float(np.max(np.abs(h)))
-        for edges in (self.branches.edges[self.branch], self.branches.edges[self.branch + 1]):
-            h = np.where(np.abs(h - edges) <= near, edges, h)
+    def _change_branch(self, neuron: int, kink: float) -> None:
+        """Put a neuron on the kink, and on the branch beyond it."""
+        h, branch = self.h.copy(), self.branch.copy()
         h[neuron] = kink
-        rate = self._rate(h)
-        branch = self.branches.of(h, rate)
-        if branch[neuron] == self.branch[neuron]:  # it was on its way out, whatever the rounding of its rate says
-            branch[neuron] += 1 if kink == self.branches.edges[branch[neuron] + 1] else -1
-        changed = np.flatnonzero(branch != self.branch)
+        branch[neuron] += 1 if kink == self.branches.edges[branch[neuron] + 1] else -1
         self._close()
-        for i in changed.tolist():
-            self.crossings.append(Crossing(self.time, i, float(h[i]), float(rate[i])))
+        self.crossings.append(Crossing(self.time, neuron, kink, float(self._rate(h)[neuron])))
         self.h, self.branch = h, branch
 
     def _close(self) -> None:
