@@ -1,6 +1,6 @@
 """Ground truth for Neural ODEs in the neural-tangent-kernel regime."""
 
-from refimpl import activations, data, training
+from refimpl import activations, data, theory, training
 from refimpl.activations import Activation
 from refimpl.certified import Reference, reference
 from refimpl.conformance import Scorecard, check_conformance
@@ -37,6 +37,7 @@ __all__ = [
     "data",
     "linearize",
     "reference",
+    "theory",
     "train",
     "training",
 ]
