@@ -10,7 +10,7 @@ from refimpl.activations import quadratic
 
 
 def test_the_absolute_tolerance_holds_for_every_sample():
-    """One moving sample among fifteen that rest: scipy's mean over the batch would allow it an error 4 times as large."""
+    """One moving sample among fifteen that rest: scipy's mean over the batch would allow it 4 times the error."""
     net = NeuralODE("tanh", horizon=4.0)
     theta = net.init(16, 2, seed=3)
     X = np.zeros((16, 2))
