@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from refimpl.backend import Array, Namespace, check_inputs, float_dtype, namespace, to_host
+from refimpl.backend import Array, Namespace, check_inputs, float_dtype, is_numpy, namespace, to_host
 from refimpl.infinite.convergence import SMALL_ANGLE, LimitProblem
 from refimpl.infinite.inputs import LARGEST_NORM, Pairs, pairs_of
+from refimpl.infinite.positivity import Certificate, positivity
 from refimpl.infinite.sphere import SphereKernel, interpolate_in_rho, interpolate_in_theta
 from refimpl.quadrature import Host
 from refimpl.solvers import Euler, Gauss, Solver
@@ -129,6 +130,31 @@ class Limit:
         if not (real and 0 < radius < LARGEST_NORM):
             raise ValueError(f"radius must be positive and below {LARGEST_NORM:g}, got {radius!r}")
         return self._curve(float(radius), NTK)
+
+    def positivity(self, X: Array) -> Certificate:
+        """Whether K_∞ on the rows of X (N, d) is strictly positive definite: a bound, a null vector, or neither.
+
+        The bound is proved in ball arithmetic (the extra `proof`) from lower bounds of the coefficients of K_∞(ρ), also
+        where λ_min is far below what a float64 matrix can show. Inputs whose norms differ by roundings alone count as
+        lying on one sphere. NumPy arrays and built-in activations; of the ODE, not of a ResNet.
+
+        Examples
+        --------
+        >>> import refimpl
+        >>> X = refimpl.data.sphere(24, 2, seed=0)
+        >>> limit = refimpl.NeuralODE("softplus").limit()
+        >>> certificate = limit.positivity(X)
+        >>> certificate.strictly_positive, bool(0 < certificate.lower_bound < 1e-12)
+        (True, True)
+        >>> refimpl.NeuralODE("tanh").limit().positivity(np.concatenate([X, -X[:1]])).null_vector.round(3).tolist()[-1]
+        0.707
+        """
+        if isinstance(self.solver, Euler):
+            raise ValueError("positivity is about the limit of the ODE: use limit() without Euler")
+        xp = namespace(X=X)
+        if not is_numpy(xp):
+            raise TypeError("positivity works on NumPy arrays only")
+        return positivity(self.net, np.asarray(check_inputs(xp, X=X), dtype=np.float64))
 
     @property
     def _problem(self) -> LimitProblem:

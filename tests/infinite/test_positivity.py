@@ -1,0 +1,203 @@
+"""Certificates of strict positive definiteness: against the multiprecision oracle, and what they must not claim."""
+
+from __future__ import annotations
+
+import builtins
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from refimpl import Activation, Euler, NeuralODE
+from refimpl.activations import BUILTIN
+from refimpl.data import sphere
+from refimpl.oracle.power_series import power_series as oracle
+
+pytest.importorskip("flint", reason="python-flint is not installed")
+from flint import arb
+
+from refimpl.certified.eigenvalue import eigenvalue_bound
+
+mp = mpmath.MPContext()
+mp.dps = 60
+ONE = (mp.one, mp.one, mp.one)
+
+
+def smallest_eigenvalue(coefficients, X):
+    """λ_min of Σ a_k G^∘k in 60 digits."""
+    rows = [[mp.mpf(float(z)) for z in row] for row in X]
+    norms = [mp.sqrt(mp.fdot(row, row)) for row in rows]
+    N = len(rows)
+
+    def entry(i, j):
+        rho = mp.one if i == j else mp.fdot(rows[i], rows[j]) / (norms[i] * norms[j])
+        return mp.polyval(coefficients[::-1], rho)
+
+    return min(mp.eigsy(mp.matrix(N, N) + mp.matrix([[entry(i, j) for j in range(N)] for i in range(N)]), True))
+
+
+def exact_coefficients(name, count):
+    return oracle(mp, name, mp.mpf("0.5"), ONE, mp.one, count)[0]
+
+
+FAST = ("sin", "gelu")
+TERMS = 28
+
+
+@pytest.fixture(scope="module")
+def series():
+    return {name: exact_coefficients(name, TERMS) for name in FAST}
+
+
+@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize(("d", "N"), [(2, 3), (2, 6), (2, 10), (3, 8), (5, 10)])
+def test_the_bound_is_below_the_eigenvalue_of_the_oracle_and_near_it(name, d, N, series):
+    X = sphere(N, d, seed=[N, d])
+    certificate = NeuralODE(name, horizon=0.5).limit().positivity(X)
+    truth = float(smallest_eigenvalue(series[name], X))  # of a partial sum: the rest is positive semi-definite …
+    rest = N * 20 * float(max(series[name][-2:]))  # … and its trace is below this, since a_k falls by 3/4 or faster
+    assert certificate.strictly_positive is True
+    assert 0 < certificate.lower_bound <= truth + rest
+    assert truth < 3 * certificate.lower_bound
+
+
+def test_eigenvalues_far_below_the_rounding_of_the_matrix_are_certified():
+    X, limit = sphere(48, 2, seed=1), NeuralODE("softplus", horizon=0.7).limit()
+    certificate = limit.positivity(X)
+    assert certificate.strictly_positive is True
+    assert 0 < certificate.lower_bound < 1e-17  # eigvalsh returns ±1e-14
+
+
+@settings(max_examples=15)
+@given(
+    name=st.sampled_from(["softplus", "relu", "gelu", "cos", "quadratic"]),
+    N=st.integers(1, 6),
+    d=st.integers(2, 5),
+    seed=st.integers(0, 999),
+)
+def test_the_bound_is_below_the_eigenvalue_in_double_precision(name, N, d, seed):
+    X, limit = sphere(N, d, seed=seed), NeuralODE(name, horizon=0.6).limit()
+    certificate = limit.positivity(X)
+    K = limit.ntk(X)
+    assert certificate.strictly_positive is True
+    assert certificate.lower_bound <= np.linalg.eigvalsh(K)[0] + 1e-8 * np.trace(K)
+
+
+@given(seed=st.integers(0, 999), N=st.integers(1, 5))
+@settings(max_examples=8)
+def test_inputs_of_different_norms_have_a_bound_too(seed, N):
+    X = np.random.default_rng(seed).standard_normal((N, 3))
+    norms = np.linalg.norm(X, axis=1)
+    assume(norms.min() > 0.3)
+    assume(norms.max() < 2)
+    limit = NeuralODE("gelu", horizon=0.5).limit()
+    certificate = limit.positivity(X)
+    assert certificate.strictly_positive is True
+    assert 0 < certificate.lower_bound <= np.linalg.eigvalsh(limit.ntk(X))[0] * (1 + 1e-9)
+
+
+# --- null vectors -------------------------------------------------------------------------------------------------
+
+POINTS = sphere(4, 3, seed=0)
+
+
+def assert_null(net, X, certificate):
+    assert certificate.strictly_positive is False
+    assert certificate.lower_bound == 0
+    assert np.linalg.norm(certificate.null_vector) == pytest.approx(1)
+    K = net.limit().ntk(X)
+    assert np.linalg.norm(K @ certificate.null_vector) < 1e-7 * np.linalg.norm(K)
+
+
+@pytest.mark.parametrize("name", sorted(BUILTIN))
+def test_equal_inputs_have_a_null_vector(name):
+    net, X = NeuralODE(name, horizon=0.6), np.concatenate([POINTS, POINTS[1:2]])
+    assert_null(net, X, net.limit().positivity(X))
+
+
+@pytest.mark.parametrize("name", ["tanh", "erf", "sin"])
+def test_an_antipodal_pair_and_an_odd_activation_have_a_null_vector(name):
+    net, X = NeuralODE(name), np.concatenate([POINTS, -POINTS[2:3]])
+    certificate = net.limit().positivity(X)
+    assert_null(net, X, certificate)
+    assert certificate.null_vector == pytest.approx(np.sqrt(0.5) * np.array([0, 0, 1, 0, 1]))
+
+
+@pytest.mark.parametrize("name", ["cos", "quadratic", "softplus", "gelu", "relu"])
+def test_an_antipodal_pair_is_harmless_otherwise(name):
+    """Not even where φ is even: h_0 changes its sign, and the h that starts there is another one."""
+    net, X = NeuralODE(name, horizon=0.6), np.concatenate([POINTS[:2], -POINTS[:1]])
+    certificate = net.limit().positivity(X)
+    assert certificate.strictly_positive is True
+    assert certificate.lower_bound <= np.linalg.eigvalsh(net.limit().ntk(X))[0] * (1 + 1e-6)
+
+
+def test_collinear_inputs_have_a_null_vector_if_the_activation_is_homogeneous_and_are_undecided_else():
+    X = np.concatenate([POINTS, 2 * POINTS[:1]])
+    for name in ("relu", "leaky_relu", "identity"):
+        assert_null(NeuralODE(name), X, NeuralODE(name).limit().positivity(X))
+    certificate = NeuralODE("softplus").limit().positivity(X)
+    assert certificate.strictly_positive is None
+    assert certificate.lower_bound == 0
+
+
+def test_a_linear_network_is_positive_on_independent_inputs_alone():
+    net = NeuralODE("identity")
+    assert net.limit().positivity(POINTS[:3]).strictly_positive is True
+    assert_null(net, POINTS, net.limit().positivity(POINTS))
+
+
+def test_an_input_of_zero_has_a_null_vector_where_phi_vanishes_and_is_undecided_else():
+    X = np.concatenate([POINTS[:2], np.zeros((1, 3))])
+    assert_null(NeuralODE("gelu"), X, NeuralODE("gelu").limit().positivity(X))
+    assert NeuralODE("softplus").limit().positivity(X).strictly_positive is None
+
+
+def test_two_points_of_the_line():
+    X = np.array([[1.0], [-1.0]])
+    assert NeuralODE("softplus").limit().positivity(X).strictly_positive is True
+    assert NeuralODE("tanh").limit().positivity(X).strictly_positive is False
+
+
+# --- the rest -----------------------------------------------------------------------------------------------------
+
+
+def test_an_activation_of_ones_own_is_undecided_unless_f_shows_a_null_vector():
+    own = Activation(np.tanh, lambda z: 1 - np.tanh(z) ** 2, name="mine", parity="odd")
+    assert NeuralODE(own).limit().positivity(POINTS).strictly_positive is None
+    assert NeuralODE(own).limit().positivity(np.concatenate([POINTS, -POINTS])).strictly_positive is False
+
+
+def test_no_inputs_are_positive():
+    assert NeuralODE().limit().positivity(np.zeros((0, 2))).strictly_positive is True
+
+
+def test_residual_networks_are_refused():
+    with pytest.raises(ValueError, match="limit of the ODE"):
+        NeuralODE().limit(Euler(3)).positivity(POINTS)
+
+
+def test_without_flint_the_extra_is_named(monkeypatch):
+    real = builtins.__import__
+
+    def missing(name, *args, **kwargs):
+        if name == "flint":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.delitem(__import__("sys").modules, "refimpl.certified.eigenvalue")
+    with pytest.raises(ImportError, match=r"refimpl\[proof\]"):
+        NeuralODE().limit().positivity(POINTS)
+
+
+def test_a_singular_matrix_has_no_bound_and_a_tiny_one_has_its_logarithm():
+    assert eigenvalue_bound(lambda: [[arb(1)], [arb(1), arb(1)]]) is None
+    assert eigenvalue_bound(lambda: [[arb(1)], [arb(2), arb(1)]]) is None
+    bound, digits = eigenvalue_bound(lambda: [[arb(10) ** -400]])
+    assert bound == 0.0
+    assert -400.1 < digits < -400
+    bound, digits = eigenvalue_bound(lambda: [[arb(10) ** -30], [arb(0), arb(7)]])
+    assert 0.9e-30 < bound < 1e-30
