@@ -13,7 +13,7 @@ from refimpl.activations import BUILTIN
 from refimpl.infinite.coefficients import hermite_magnitudes
 
 mp = mpmath.MPContext()
-mp.dps = 50
+mp.dps = 40
 
 EXACT = {
     "softplus": lambda z: mp.log1p(mp.exp(z)),
@@ -47,10 +47,10 @@ def coefficient(name, s, k):
 
 
 @pytest.mark.parametrize("name", sorted(BUILTIN))
-@pytest.mark.parametrize("s", [0.05, 1.0, 6.0])
+@pytest.mark.parametrize("s", [pytest.param(s, marks=() if s == 1.0 else pytest.mark.slow) for s in (0.05, 1.0, 6.0)])
 def test_coefficients_have_small_relative_errors(name, s):
     found = hermite_magnitudes(name, np.asarray([s, 2 * s]), 26)[:, 0]
-    for k in (0, 1, 2, 3, 4, 7, 12, 25):
+    for k in (0, 1, 2, 3, 6, 25):
         exact = abs(coefficient(name, s, k))
         if exact < 1e-35:  # what parity makes zero, up to the error of the quadrature
             assert found[k] == 0
@@ -79,7 +79,10 @@ def test_the_squares_add_up_to_the_second_moment(name, s):
     assert total >= moment * (1 - 1e-2)
 
 
-@pytest.mark.parametrize("name", ["softplus", "tanh", "gelu", "elu"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n == "tanh" else pytest.mark.slow) for n in ("softplus", "tanh", "gelu", "elu")],
+)
 def test_coefficients_far_below_rounding_keep_their_digits(name):
     k = 101 if name == "tanh" else 100
     found = hermite_magnitudes(name, np.asarray([0.25]), k + 1)[k, 0]
