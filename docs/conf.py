@@ -15,6 +15,8 @@ sys.path.insert(0, str(root))
 
 import refimpl  # noqa: E402
 from refimpl.infinite.kernel import Fields, Limit  # noqa: E402
+from refimpl.infinite.positivity import Certificate  # noqa: E402
+from refimpl.infinite.power_series import Coefficients, power_series  # noqa: E402
 from refimpl.infinite.sphere import SphereKernel  # noqa: E402
 from verification import mathml  # noqa: E402
 
@@ -83,7 +85,7 @@ plot_rcparams = {
     "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "docs",
 }  # fmt: skip
 
-RETURNED = (Limit, Fields, SphereKernel)  # public, though nobody imports them: methods return them
+RETURNED = (Limit, Fields, SphereKernel, Certificate, Coefficients, power_series)  # public, though not in `refimpl`
 logger = logging.getLogger(__name__)
 
 

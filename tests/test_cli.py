@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import builtins
 import importlib
 import json
 import os
@@ -580,3 +581,45 @@ def test_regenerate_writes_to_a_folder_and_keeps_files_without_force(
 def test_help_names_every_quantity_and_flag() -> None:
     text = run("check", "--help").output.replace("\n", " ")
     assert all(name in text for name in (*QUANTITIES, *FLAGS))
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [(KeyboardInterrupt(), 130, "refimpl: interrupted\n"), (ModuleNotFoundError(name="click"), 2, "refimpl[cli]")],
+)
+def test_an_end_before_the_imports_are_done_is_one_line(
+    error: BaseException, status: int, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from refimpl.cli import main
+
+    real = builtins.__import__
+
+    def imported(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "click":
+            raise error
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", imported)
+    assert main(["info"]) == status
+    assert says in capsys.readouterr().err
+
+
+def test_a_missing_package_of_another_name_is_no_missing_click(monkeypatch: pytest.MonkeyPatch) -> None:
+    from refimpl.cli import main
+
+    real = builtins.__import__
+
+    def imported(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "click":
+            raise ModuleNotFoundError(name="colorama")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", imported)
+    with pytest.raises(ModuleNotFoundError):
+        main(["info"])
+
+
+def test_info_names_versions() -> None:
+    lines = run("info").stdout.splitlines()
+    assert lines[0].split() == ["refimpl", refimpl.__version__]
+    assert any(line.startswith("vectors") and "409 cases" in line for line in lines)

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from refimpl.finite.branches import Branches
-from refimpl.finite.kinks import ROUNDINGS, Arc, Dense, Path
+from refimpl.finite.kinks import Arc, Dense, Path
 from refimpl.finite.panels import refined
 from refimpl.finite.steps import steps
 from refimpl.quadrature import Host
@@ -86,12 +86,6 @@ def _slope(branches: Branches, arc: Arc, h: Host) -> Host:
 
 def _on_arc(branches: Branches, W: Host, arc: Arc, end: Host, rtol: float) -> tuple[Dense, Host]:
     start, stop = float(arc.state.times[0]), float(arc.state.times[-1])
-    if stop - start <= ROUNDINGS * np.spacing(stop):  # no step is as short
-
-        def constant(t: Host) -> Host:
-            return np.broadcast_to(end[:, None], (end.size, t.size)) if np.ndim(t) else end
-
-        return Dense(arc.state.times[[0, -1]], (constant,)), end
 
     def rate(t: float, lam: Host) -> Host:
         value: Host = -_slope(branches, arc, arc.state(t)) * (lam @ W)

@@ -128,10 +128,8 @@ def _unit(N: int, entries: dict[int, float]) -> Host:
 
 
 def _ratio(x: Sequence[Fraction], y: Sequence[Fraction]) -> Fraction | None:
-    """c with x = c y, exactly; None if there is none."""
-    pivot = next((k for k, z in enumerate(y) if z), None)
-    if pivot is None:
-        return None
+    """c with x = c y ≠ 0, exactly; None if there is none."""
+    pivot = next(k for k, z in enumerate(y) if z)
     c = x[pivot] / y[pivot]
     return c if all(a == c * b for a, b in zip(x, y, strict=True)) else None
 

@@ -14,8 +14,9 @@ import refimpl
 from refimpl import AccuracyError, Activation, Euler, KinkEvents, NeuralODE, Params, SolveIVP
 from refimpl.activations import elu, leaky_relu, relu
 from refimpl.data import sphere
+from refimpl.finite import kinks
 from refimpl.finite.branches import Branches
-from refimpl.finite.kinks import follow
+from refimpl.finite.kinks import _first_root, follow
 from tests import formulas
 from verification.statements._piecewise_linear import gradient_by_expm
 
@@ -277,3 +278,44 @@ def test_the_resnet_converges_to_it_at_first_order():
     truth = net.jacobian(theta, X, KinkEvents()).W
     errors = [L * np.linalg.norm(net.jacobian(theta, X, Euler(L)).W - truth) for L in (2**10, 2**12, 2**14)]
     assert max(errors) < 3 * min(errors)
+
+
+# --- inside -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("powers", "root"),
+    [
+        ([-1.0, 1.0], 0.0),  # beyond its edge from the start
+        ([1.0, -2.0], 0.5),
+        ([1.0, 2.0], None),
+        ([0.0, 1.0, -1.0], 1.0),  # enters at 0, leaves at 1
+        ([0.125, -0.75, 1.0], 0.25),  # leaves at 1/4, and comes back at 1/2
+    ],
+)
+def test_the_first_exit_of_a_polynomial(powers, root):
+    found = _first_root(np.asarray(powers))
+    assert found is None if root is None else found == pytest.approx(root, abs=1e-12)
+
+
+def test_a_crossing_that_is_not_found_is_refused(monkeypatch):
+    monkeypatch.setattr(kinks, "MOST_CORRECTIONS", 0)
+    W, start = steered(1.0, (-1.0, 0.0))
+    with pytest.raises(
+        AccuracyError, match="neuron 0 touches the kink 0 near t = 1: whether it crosses is not decided"
+    ):
+        path_of(relu, W, start, 2.0)
+
+
+def test_crossings_without_end_are_refused(monkeypatch):
+    monkeypatch.setattr(kinks, "MOST_CROSSINGS", 0)
+    W, start = steered(1.0, (-1.0, 0.0))
+    with pytest.raises(AccuracyError, match="more than 0 crossings a neuron before t = 1"):
+        path_of(relu, W, start, 2.0)
+
+
+def test_a_solution_that_escapes_is_told():
+    square = Activation(phi=lambda z: z * np.abs(z), dphi=lambda z: 2 * np.abs(z), name="z|z|", kinks=(0.0,))
+    net, theta, X = scalar(square, 3.0, 1.0, 1.0)  # h = 1/(1 - t)
+    with pytest.raises(AccuracyError, match="no step can be taken from t = 1"):
+        net.predict(theta, X, KinkEvents())

@@ -94,3 +94,7 @@ def test_coefficients_far_below_rounding_keep_their_digits(name):
 def test_a_variance_too_small_is_refused():
     with pytest.raises(AccuracyError, match="too many points"):
         hermite_magnitudes("tanh", np.asarray([1e-9]), 10)
+
+
+def test_one_coefficient_alone_can_be_asked_for():
+    assert hermite_magnitudes("gelu", np.asarray([1.0]), 1).shape == (1, 1)

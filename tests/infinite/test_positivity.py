@@ -5,15 +5,17 @@ from __future__ import annotations
 import builtins
 from functools import cache
 
+import array_api_strict
 import mpmath
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from refimpl import Activation, Euler, NeuralODE
+from refimpl import AccuracyError, Activation, Euler, NeuralODE
 from refimpl.activations import BUILTIN
 from refimpl.data import sphere
+from refimpl.infinite import positivity as module
 from refimpl.oracle.power_series import power_series as oracle
 
 pytest.importorskip("flint", reason="python-flint is not installed")
@@ -199,3 +201,42 @@ def test_a_singular_matrix_has_no_bound_and_a_tiny_one_has_its_logarithm():
     assert -400.1 < digits < -400
     bound, digits = eigenvalue_bound(lambda: [[arb(10) ** -30], [arb(0), arb(7)]])
     assert 0.9e-30 < bound < 1e-30
+
+
+# --- what is undecided --------------------------------------------------------------------------------------------
+
+
+def test_coefficients_that_cannot_be_had_leave_it_undecided(monkeypatch):
+    def refuse(*args):
+        raise AccuracyError("no")
+
+    monkeypatch.setattr(module, "power_series", refuse)
+    certificate = NeuralODE().limit().positivity(POINTS)
+    assert certificate.strictly_positive is None
+    assert "not known well enough: no" in certificate.reason
+
+
+def test_a_partial_sum_that_cannot_be_proved_leaves_it_undecided(monkeypatch):
+    monkeypatch.setattr("refimpl.certified.eigenvalue.eigenvalue_bound", lambda matrix: None)
+    certificate = NeuralODE().limit().positivity(POINTS)
+    assert certificate.strictly_positive is None
+    assert "cannot be proved" in certificate.reason
+
+
+def test_an_odd_activation_with_different_norms_uses_odd_powers_alone():
+    X = np.array([[1.0, 0.0], [0.3, 0.5], [-0.2, 0.9]])
+    limit = NeuralODE("tanh").limit()
+    certificate = limit.positivity(X)
+    assert 0 < certificate.lower_bound <= np.linalg.eigvalsh(limit.ntk(X))[0]
+    assert "up to 17" in certificate.reason or "up to 15" in certificate.reason
+
+
+def test_a_relation_among_orthogonal_inputs_is_found():
+    X = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.25]])
+    net = NeuralODE("identity")
+    assert_null(net, X, net.limit().positivity(X))
+
+
+def test_other_libraries_are_refused():
+    with pytest.raises(TypeError, match="NumPy arrays only"):
+        NeuralODE().limit().positivity(array_api_strict.ones((2, 2), dtype=array_api_strict.float64))

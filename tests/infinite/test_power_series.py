@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from refimpl import AccuracyError, Activation, NeuralODE
 from refimpl.activations import BUILTIN
+from refimpl.infinite import power_series as module
 from refimpl.infinite.power_series import power_series
 from refimpl.oracle.power_series import power_series as oracle
 
@@ -81,3 +82,18 @@ def test_what_cannot_be_had_is_refused():
         power_series(NeuralODE(own), 1.0, 4)
     with pytest.raises(AccuracyError, match="two resolutions differ"):
         power_series(NeuralODE("relu"), 1.0, 40, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("limit", "reason"), [("TERMS", "terms of the Hermite expansion"), ("SWEEPS", "not solved")])
+def test_what_takes_too_long_is_refused(limit, reason, monkeypatch):
+    monkeypatch.setattr(module, limit, 1)
+    with pytest.raises(AccuracyError, match=reason):
+        power_series(NeuralODE("softplus", horizon=4.0), 1.0, 20)
+
+
+def test_the_number_of_terms_is_enough():
+    assert module._enough(0.0, 4, 4)
+    assert not module._enough(0.5, 8, 4)
+    assert module._enough(0.5, 128, 4)
+    with pytest.raises(AccuracyError, match="parallel"):
+        module._enough(1.0, 128, 4)

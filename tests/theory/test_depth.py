@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import array_api_strict
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -154,3 +155,10 @@ def test_empty_bounds_and_layers_are_refused():
         depth_bound(net, net.init(4, 2, seed=0), np.ones((1, 2)))
     with pytest.raises(ValueError, match="W must be shared"):
         depth_bound(net, net.init(4, 2, seed=0, layers=3), np.ones((1, 2)))
+
+
+def test_other_libraries_are_refused():
+    net = NeuralODE("tanh")
+    theta = net.init(4, 2, seed=0, like=array_api_strict.zeros(0, dtype=array_api_strict.float64))
+    with pytest.raises(TypeError, match="NumPy arrays only"):
+        depth_bound(net, theta, array_api_strict.ones((1, 2), dtype=array_api_strict.float64))
