@@ -91,11 +91,7 @@ class SolveIVP(Solver):
         object.__setattr__(self, "atol", float(self.atol))
 
     def _tolerance(self, system: System) -> ivp.Tolerance:
-        if not is_numpy(system.xp):
-            raise TypeError("SolveIVP works on NumPy arrays only: use Gauss() for arrays of other libraries")
-        if system.layered:
-            raise ValueError("SolveIVP needs one W for all times, shape (n, n): use Euler(depth, shared=False)")
-        check_tolerance(system, self.rtol)
+        _check_scipy("SolveIVP", system, self.rtol)
         return ivp.Tolerance(self.method, self.rtol, self.atol)
 
     def terminal(self, system: System) -> Array:
@@ -278,7 +274,8 @@ class KinkEvents(Solver):
     smoothly beyond the kink, and its adjoint runs back on the same pieces. A neuron that rests on a kink gets the
     φ' of the activation there. `AccuracyError` is raised where the gradient is not decided: if a neuron is on a kink at
     which φ' jumps at T, or touches one so slowly that rounding decides whether it crosses. Without kinks in φ this is
-    `SolveIVP` with a check of its accuracy.
+    `SolveIVP` with a check of its accuracy. Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I,
+    II.6, treat such discontinuities.
 
     Examples
     --------
@@ -298,26 +295,19 @@ class KinkEvents(Solver):
         if self.rtol >= 1:
             raise ValueError(f"rtol must be below 1, got {self.rtol!r}")
 
-    def _check(self, system: System) -> None:
-        if not is_numpy(system.xp):
-            raise TypeError("KinkEvents works on NumPy arrays only: use Gauss() for arrays of other libraries")
-        if system.layered:
-            raise ValueError("KinkEvents needs one W for all times, shape (n, n): use Euler(depth, shared=False)")
-        check_tolerance(system, self.rtol)
-
     def terminal(self, system: System) -> Array:
         """h_T, shape (n, N)."""
-        self._check(system)
+        _check_scipy("KinkEvents", system, self.rtol)
         return kink_events.terminal(system, self.rtol, end_distance)
 
     def sweep(self, system: System) -> Sweep:
         """Forward and adjoint states at the nodes of a quadrature of its own for each sample."""
-        self._check(system)
+        _check_scipy("KinkEvents", system, self.rtol)
         return kink_events.sweep(system, self.rtol, sweep_distance)
 
     def trajectory(self, system: System, times: Host) -> tuple[Array, Array]:
         """h_t and λ_t at `times`, each (len(times), n, N)."""
-        self._check(system)
+        _check_scipy("KinkEvents", system, self.rtol)
         return kink_events.trajectory(system, self.rtol, times, sweep_distance)
 
 
@@ -363,6 +353,15 @@ def sweep_distance(system: System, coarse: Sweep, fine: Sweep) -> float:
         forward.relative_distance(xp, fine.initial_adjoint, coarse.initial_adjoint),
         forward.relative_distance(xp, probes(fine), probes(coarse)),
     )
+
+
+def _check_scipy(name: str, system: System, rtol: float) -> None:
+    """Refuse what scipy's integrators cannot take."""
+    if not is_numpy(system.xp):
+        raise TypeError(f"{name} works on NumPy arrays only: use Gauss() for arrays of other libraries")
+    if system.layered:
+        raise ValueError(f"{name} needs one W for all times, shape (n, n): use Euler(depth, shared=False)")
+    check_tolerance(system, rtol)
 
 
 def _check_count(name: str, value: int) -> None:

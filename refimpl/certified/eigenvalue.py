@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from refimpl.quadrature import Host
-
 try:
     from flint import arb
 except ImportError as error:  # pragma: no cover
@@ -86,28 +84,3 @@ def _is_positive(rows: Rows, shift: arb) -> bool:
         lower.append(factors)
         pivots.append(pivot)
     return True
-
-
-def gram_of_directions(X: Host) -> Rows:
-    """x_i·x_j / (|x_i| |x_j|) of the inputs as they are; the diagonal is 1."""
-    exact = [[arb(float(z)) for z in row] for row in X]
-    norms = [sum((z * z for z in row), arb(0)).sqrt() for row in exact]
-    return [
-        [
-            arb(1) if i == j else sum((a * b for a, b in zip(x, exact[j], strict=True)), arb(0)) / (norms[i] * norms[j])
-            for j in range(i + 1)
-        ]
-        for i, x in enumerate(exact)
-    ]
-
-
-def polynomial_of(gram: Rows, coefficients: Host) -> Rows:
-    """Σ_k coefficients_k ρ^k of every entry."""
-    return [[_horner(rho, coefficients) for rho in row] for row in gram]
-
-
-def _horner(rho: arb, coefficients: Host) -> arb:
-    total = arb(0)
-    for a in coefficients[::-1].tolist():
-        total = total * rho + arb(a)
-    return total

@@ -11,13 +11,11 @@ import numpy as np
 from refimpl.backend import Array, overflow_is_checked
 from refimpl.errors import AccuracyError
 from refimpl.finite.branches import Branches
+from refimpl.finite.ivp import SMALLEST_RTOL
 from refimpl.finite.kink_adjoint import Course, along
 from refimpl.finite.kinks import EPS, Path, follow
 from refimpl.finite.system import Sweep, System
 from refimpl.quadrature import Host
-
-SMALLEST_RTOL = 100 * EPS
-"""Smallest local tolerance of scipy."""
 
 APART = 10.0
 """Factor between the tolerances of two solutions that are compared."""

@@ -134,9 +134,17 @@ class Limit:
     def positivity(self, X: Array) -> Certificate:
         """Whether K_∞ on the rows of X (N, d) is strictly positive definite: a bound, a null vector, or neither.
 
-        The bound is proved in ball arithmetic (the extra `proof`) from lower bounds of the coefficients of K_∞(ρ), also
-        where λ_min is far below what a float64 matrix can show. Inputs whose norms differ by roundings alone count as
-        lying on one sphere. NumPy arrays and built-in activations; of the ODE, not of a ResNet.
+        The bound of λ_min follows in ball arithmetic from lower bounds of the coefficients of K_∞(ρ), also where it is
+        far below what a float64 matrix can show. The linear algebra is proved; the coefficients are taken a hundred
+        times their estimated error lower. Inputs whose norms differ by roundings alone count as lying on one sphere.
+        NumPy arrays, of the ODE and not of a ResNet; the bound is for built-in activations.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A ResNet; bad inputs; arrays of another library.
+        ImportError
+            python-flint, the extra `proof`, is absent.
 
         Examples
         --------

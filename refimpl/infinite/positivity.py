@@ -8,8 +8,11 @@ positive semi-definite (Schur). Every partial sum with lower bounds a_k⁻ of th
 With different norms a_k becomes a positive semi-definite matrix a_k(|x_i|, |x_j|), and
 λ_min(K_∞) ≥ Σ_k min_i a_k(|x_i|, |x_i|) λ_min(G^{∘k}), again by Schur.
 
-The eigenvalue of the partial sum is bounded in ball arithmetic, from the inputs as they are; the coefficients are those
-of `refimpl.infinite.power_series`, less a hundred times their estimated error.
+The eigenvalue of the partial sum is bounded in ball arithmetic, from the inputs as they are: that is proved. The
+coefficients are those of `refimpl.infinite.power_series`, less a hundred times their estimated error: that is not.
+
+Sources: I. J. Schoenberg, Positive definite functions on spheres (1942), for the series; I. Schur (1911) for the
+powers.
 """
 
 from __future__ import annotations
@@ -28,7 +31,6 @@ from refimpl.infinite.power_series import power_series
 from refimpl.quadrature import Host
 
 if TYPE_CHECKING:
-    from refimpl.certified.eigenvalue import Rows
     from refimpl.network import NeuralODE
 
 SPREAD = 1e-14
@@ -59,7 +61,8 @@ class Certificate:
     strictly_positive : bool or None
         None is undecided.
     lower_bound : float
-        λ_min(K_∞) is at least this; 0 unless `strictly_positive`, or if the bound is below the smallest float.
+        λ_min(K_∞) is at least this, if the coefficients are as accurate as they are estimated to be; 0 unless
+        `strictly_positive`, or if the bound is below the smallest float.
     null_vector : ndarray, shape (N,), or None
         A unit vector u with K_∞ u = 0, if it is not strictly positive definite.
     reason : str
@@ -163,12 +166,13 @@ def _coefficients(net: NeuralODE, radius: float, count: int) -> Host:
 
 
 def _on_sphere(net: NeuralODE, X: Host, radius: float) -> Certificate:
+    from refimpl.certified.directions import partial_sum
     from refimpl.certified.eigenvalue import eigenvalue_bound
 
     count, terms, best = len(X) + MORE_TERMS, 0, None
     while True:
         lower = _coefficients(net, radius, count)
-        found = eigenvalue_bound(partial(_partial_sum, X, lower))
+        found = eigenvalue_bound(partial(partial_sum, X, lower))
         if found is None:
             break
         grown = best is None or found[1] > best[1] + WORTHWHILE
@@ -184,6 +188,7 @@ def _on_sphere(net: NeuralODE, X: Host, radius: float) -> Certificate:
 
 
 def _of_different_norms(net: NeuralODE, X: Host, norms: Host) -> Certificate:
+    from refimpl.certified.directions import entrywise_power
     from refimpl.certified.eigenvalue import eigenvalue_bound
 
     count = len(X) + MORE_TERMS
@@ -192,7 +197,7 @@ def _of_different_norms(net: NeuralODE, X: Host, norms: Host) -> Certificate:
     for k in range(count):
         if lower[k] == 0:
             continue
-        found = eigenvalue_bound(partial(_power, X, k))
+        found = eigenvalue_bound(partial(entrywise_power, X, k))
         if found is not None and found[0] > 0:
             total, used = total + lower[k] * found[0] * (1 - 1e-12), [*used, k]
     if not used:
@@ -200,15 +205,3 @@ def _of_different_norms(net: NeuralODE, X: Host, norms: Host) -> Certificate:
     return Certificate(
         True, float(total), None, f"from λ_min(G^∘k) for {len(used)} values of k up to {used[-1]}, by Schur"
     )
-
-
-def _partial_sum(X: Host, coefficients: Host) -> Rows:
-    from refimpl.certified.eigenvalue import gram_of_directions, polynomial_of
-
-    return polynomial_of(gram_of_directions(X), coefficients)
-
-
-def _power(X: Host, k: int) -> Rows:
-    from refimpl.certified.eigenvalue import gram_of_directions
-
-    return [[rho**k for rho in row] for row in gram_of_directions(X)]

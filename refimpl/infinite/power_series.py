@@ -8,8 +8,8 @@ With the correlation R = S/√(s_i s_j) at ρ = 0 and δ = R − R_0,
 and δ^p begins with ρ^p. So Σ_k = F_1 δ_k + (terms of δ_1 … δ_{k−1}), and with S_k = q [k = 1] + σ_w² A Σ_k Aᵀ one
 coefficient after the other solves a linear equation; P_k follows likewise. D is the same with the coefficients of φ'.
 
-All products α_l α_l are ≥ 0 (`refimpl.infinite.coefficients`), so all series have coefficients ≥ 0 and none cancel but
-for the small negative entries of A: a_k has a small *relative* error, down to the smallest float.
+All products α_l α_l are ≥ 0 (`refimpl.infinite.hermite_coefficients`), so all series have coefficients ≥ 0 and none
+cancel but for the small negative entries of A: a_k has a small *relative* error, down to the smallest float.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import numpy as np
 
 from refimpl.activations import BUILTIN
 from refimpl.errors import AccuracyError
-from refimpl.infinite.coefficients import hermite_magnitudes
 from refimpl.infinite.covariance import variances
+from refimpl.infinite.hermite_coefficients import hermite_magnitudes
 from refimpl.quadrature import Host
 from refimpl.scheme import Scheme, gauss
 

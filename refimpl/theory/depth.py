@@ -24,6 +24,7 @@ from refimpl.backend import Array, is_numpy, namespace
 from refimpl.network import NeuralODE
 from refimpl.parameters import Params
 from refimpl.quadrature import Host, gauss_legendre
+from refimpl.solvers import Euler
 
 NODES = 64
 """Gauss nodes for ∫ D Φ dt, whose integrand is entire; they are exact to rounding while κT ≤ 40."""
@@ -111,7 +112,7 @@ def depth_bound(net: NeuralODE, theta: Params, X: Array) -> DepthBound:
         raise TypeError("depth_bound works on NumPy arrays only")
     if theta.W.ndim != 2:
         raise ValueError(f"W must be shared by all layers, shape (n, n); got {theta.W.shape}")
-    start = net.trajectory(theta, X, np.zeros(1)).h[0].astype(float)  # validates X and theta
+    start = net.trajectory(theta, X, np.zeros(1), Euler(1)).h[0].astype(float)  # h_0; checks X and theta
     W = net.sigma_w / root * theta.W.astype(float)
     spectral, out = float(np.linalg.norm(W, 2)), net.sigma_v / root * float(np.linalg.norm(theta.v))
     kappa = lip * spectral

@@ -206,7 +206,7 @@ def test_a_singular_matrix_has_no_bound_and_a_tiny_one_has_its_logarithm():
 # --- what is undecided --------------------------------------------------------------------------------------------
 
 
-def test_coefficients_that_cannot_be_had_leave_it_undecided(monkeypatch):
+def test_hermite_coefficients_that_cannot_be_had_leave_it_undecided(monkeypatch):
     def refuse(*args):
         raise AccuracyError("no")
 

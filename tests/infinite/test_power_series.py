@@ -68,7 +68,7 @@ def test_odd_activations_have_odd_coefficients_alone(name):
     assert (found.ntk[1::2] > 0).all() == (name != "identity")
 
 
-def test_coefficients_far_below_rounding_keep_their_relative_accuracy():
+def test_hermite_coefficients_far_below_rounding_keep_their_relative_accuracy():
     """The last is 1e-40 of the first; schemes of 8 and 12 nodes and finer ones agree in every one of them."""
     net = NeuralODE("softplus", horizon=0.5)
     coarse, fine = power_series(net, 0.5, 90, rtol=1e-3), power_series(net, 0.5, 90, rtol=1e-10)

@@ -100,6 +100,19 @@ def test_the_gradient_bound_of_one_linear_neuron_is_within_a_factor_of_two():
     assert coefficient <= bound.W[0] <= 2 * coefficient
 
 
+def test_one_curved_neuron_nearly_attains_the_bound_of_the_adjoint():
+    """A short time, φ'' = Lip φ' and φ' near Lip φ: all that the adjoint misses adds up, with one sign."""
+    near = Activation(  # the constants hold for |z| ≤ 0.01, where h stays
+        phi=lambda z: 3 + z + 20 * z**2, dphi=lambda z: 1 + 40 * z, name="curved near 0", lipschitz=1.4, dlipschitz=40.0
+    )
+    net, X = NeuralODE(near, horizon=1e-3), np.ones((1, 1))
+    theta = Params(np.full((1, 1), 0.006), np.ones((1, 1)), np.ones(1))
+    bound = depth_bound(net, theta, X).U[0]
+    L = 32
+    error = np.linalg.norm(net.jacobian(theta, X, Euler(L)).U - net.jacobian(theta, X, SolveIVP(rtol=1e-13)).U)
+    assert 0.75 * bound < L * error < bound
+
+
 # φ'' = −sin does not fade where |z| is large, as that of the built-in activations does
 wavy = Activation(
     phi=lambda z: z + np.sin(z), dphi=lambda z: 1 + np.cos(z), name="wavy", lipschitz=2.0, dlipschitz=1.0, parity="odd"
@@ -131,6 +144,19 @@ def test_a_bound_in_these_norms_must_grow_with_the_root_of_the_width():
         error = np.linalg.norm(net.jacobian(theta, X, Euler(L)).U - net.jacobian(theta, X, EXACT).U)
         assert 0.2 * math.sqrt(n) < L * error < 0.4 * math.sqrt(n)  # the speed with which h_T arrives varies
         assert L * error <= depth_bound(net, theta, X).U[0] < 25 * math.sqrt(n)
+
+
+@pytest.mark.parametrize("activation", ["softplus", "tanh"])
+def test_at_random_parameters_the_difference_does_not_grow_with_the_width_but_the_bound_does(activation):
+    net, X, constants, bounds = NeuralODE(activation), sphere(3, 8, seed=0), [], []
+    for n in (64, 256):
+        theta = net.init(n, 8, seed=1)
+        found, exact = (net.jacobian(theta, X, solver) for solver in (Euler(64), Gauss()))
+        squares = [np.sum((a - b) ** 2) for a, b in zip(vars(found).values(), vars(exact).values(), strict=True)]
+        constants.append(64 * math.sqrt(sum(squares) / len(X)))
+        bounds.append(np.sqrt(np.mean(depth_bound(net, theta, X).gradient ** 2)))
+    assert 0.7 < constants[1] / constants[0] < 1.4
+    assert bounds[1] > 1.5 * bounds[0]
 
 
 def test_no_weights_mean_no_difference():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from refimpl import AccuracyError
 from refimpl.activations import BUILTIN
-from refimpl.infinite.coefficients import hermite_magnitudes
+from refimpl.infinite.hermite_coefficients import hermite_magnitudes
 
 mp = mpmath.MPContext()
 mp.dps = 40
@@ -48,7 +48,7 @@ def coefficient(name, s, k):
 
 @pytest.mark.parametrize("name", sorted(BUILTIN))
 @pytest.mark.parametrize("s", [pytest.param(s, marks=() if s == 1.0 else pytest.mark.slow) for s in (0.05, 1.0, 6.0)])
-def test_coefficients_have_small_relative_errors(name, s):
+def test_hermite_coefficients_have_small_relative_errors(name, s):
     found = hermite_magnitudes(name, np.asarray([s, 2 * s]), 26)[:, 0]
     for k in (0, 1, 2, 3, 6, 25):
         exact = abs(coefficient(name, s, k))
@@ -83,7 +83,7 @@ def test_the_squares_add_up_to_the_second_moment(name, s):
     "name",
     [pytest.param(n, marks=() if n == "tanh" else pytest.mark.slow) for n in ("softplus", "tanh", "gelu", "elu")],
 )
-def test_coefficients_far_below_rounding_keep_their_digits(name):
+def test_hermite_coefficients_far_below_rounding_keep_their_digits(name):
     k = 101 if name == "tanh" else 100
     found = hermite_magnitudes(name, np.asarray([0.25]), k + 1)[k, 0]
     exact = abs(coefficient(name, 0.25, k))

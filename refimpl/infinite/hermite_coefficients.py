@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import erfcx, gammaln
 
+from refimpl._elementary import LEAKY_SLOPE
 from refimpl.errors import AccuracyError
 from refimpl.quadrature import Host
 
@@ -34,9 +35,6 @@ STEP = 1 / 8
 
 STRIP = 6.0
 """Steps into the strip of analyticity: the error is e^{−2π · 6} = 4e-17."""
-
-LEAKY = 0.01
-"""Slope of leaky ReLU below 0."""
 
 Transform = Callable[[Host], Host]
 
@@ -67,7 +65,7 @@ def hermite_magnitudes(name: str, s: Host, count: int) -> Host:
 
     Notes
     -----
-    Relative errors are below 1e-12 for k ≤ 300 (α_0 of `elu`: while s ≥ 1e-3).
+    Relative errors are below 1e-12 in the tests, which go to k = 101; α_0 of `elu` loses digits as s → 0.
 
     Examples
     --------
@@ -162,10 +160,10 @@ _SPECTRA = {
     ),
     "relu": _Spectrum(np.ones_like, None, lambda s, mean: np.sqrt(s / (2 * math.pi)), lambda s, mean: np.sqrt(s) / 2),
     "leaky_relu": _Spectrum(
-        lambda w: np.full_like(w, 1 - LEAKY),
+        lambda w: np.full_like(w, 1 - LEAKY_SLOPE),
         None,
-        lambda s, mean: (1 - LEAKY) * np.sqrt(s / (2 * math.pi)),
-        lambda s, mean: (1 + LEAKY) * np.sqrt(s) / 2,
+        lambda s, mean: (1 - LEAKY_SLOPE) * np.sqrt(s / (2 * math.pi)),
+        lambda s, mean: (1 + LEAKY_SLOPE) * np.sqrt(s) / 2,
     ),
     "elu": _Spectrum(
         lambda w: 1 / (1 + w**2),
