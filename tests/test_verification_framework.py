@@ -25,7 +25,7 @@ from markupsafe import escape
 import verification.statements
 from tests.made_up import fake, files, read, verdicts, write_package
 from verification import Agreement, Claim, Config, Result, Table, Verdict, compare, report
-from verification.__main__ import main
+from verification import __main__ as command
 from verification.catalogue import PAPER, available, load, select
 from verification.drawing import draw, inches, with_dark_colours
 from verification.fit import power_law
@@ -45,6 +45,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
     """Makes a package of statement modules from their sources, by id."""
     monkeypatch.syspath_prepend(tmp_path)
     return functools.partial(write_package, tmp_path)
+
+
+def main(arguments: list[str], **options: Any) -> int:
+    """The command, which runs statements in this process unless it is told otherwise here."""
+    return command.main(["--jobs", "1", *arguments], **options)
 
 
 # Runs

@@ -32,7 +32,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
 
 
 def run(name: str, out: Path, *arguments: str) -> int:
-    return main([*arguments, "--out", str(out)], package=name)
+    return main(["--jobs", "1", *arguments, "--out", str(out)], package=name)
 
 
 def statements(out: Path) -> dict[str, Any]:
@@ -187,13 +187,14 @@ def test_a_statement_that_raises_replaces_its_earlier_result(
 AS_FROM_A_TERMINAL = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
 
 
-def start(program: str, tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(program: str, tmp_path: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", AS_FROM_A_TERMINAL + program, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])},
+        **options,
     )
 
 
@@ -213,8 +214,8 @@ def test_an_interruption_leaves_a_report_of_what_finished_and_a_second_run_works
 ) -> None:
     out = tmp_path / "out"
     name = package(prop1=fake("prop1"), prop2=fake("prop2", before=interrupt), thm1=fake("thm1"))
-    program = f"from verification.__main__ import main; sys.exit(main(package={name!r}))"
-    process = start(program, tmp_path, "--out", str(out))
+    program = f"from verification.__main__ import main; sys.exit(main(sys.argv[1:], package={name!r}))"
+    process = start(program, tmp_path, "--jobs", "1", "--out", str(out))
     _, error = process.communicate(timeout=50)
     assert process.returncode == 130, error
     assert error.splitlines()[-1] == f"interrupted; {out / 'report.html'} holds what finished"
@@ -233,8 +234,9 @@ def test_an_interruption_keeps_the_earlier_results_of_what_did_not_finish(packag
     name = package(prop1=fake("prop1"), thm1=fake("thm1", before=interrupt), open=fake("open"))
     assert run(name, out) == 0
     before = read(out)["statements"]
-    program = f"import os; os.environ['INTERRUPT'] = ''; from verification.__main__ import main; main(package={name!r})"
-    process = start(program, tmp_path, "--out", str(out))
+    program = f"from verification.__main__ import main; main(sys.argv[1:], package={name!r})"
+    program = f"import os; os.environ['INTERRUPT'] = ''; {program}"
+    process = start(program, tmp_path, "--jobs", "1", "--out", str(out))
     process.communicate(timeout=50)
     assert read(out)["statements"] == before
     assert set(read(out)["environment"]["seconds"]) == {"prop1"}
@@ -258,6 +260,78 @@ def test_ctrl_c_ends_the_real_command_with_one_line_at_any_time(delay: float, tm
     if out.exists():
         assert verdicts(out) == {"prop2": "not-run"}
         assert (out / "report.html").stat().st_size > 0
+
+
+# Several statements at a time
+
+
+def test_statements_that_run_at_the_same_time_give_the_same_report(package: Any, tmp_path: Path) -> None:
+    raises = fake("prop2", before="raise ValueError('a singular matrix')")
+    unloadable = "import nothing_of_this_name"
+    name = package(prop1=fake("prop1"), prop2=raises, thm1=unloadable, thm2=fake("thm2"), open=fake("open"))
+    found = []
+    for jobs in ("1", "3"):
+        out = tmp_path / jobs
+        assert run(name, out, "--jobs", jobs) == 1
+        found.append({path: (out / path).read_bytes() for path in files(out) if path.startswith("figures/")})
+        found[-1]["statements"] = json.dumps(read(out)["statements"]).encode()
+        assert set(read(out)["environment"]["seconds"]) == {"prop1", "prop2", "thm1", "thm2", "open"}
+    assert found[0] == found[1]
+
+
+def test_statements_do_run_at_the_same_time(package: Any, tmp_path: Path) -> None:
+    meet = f"""
+    import pathlib, time
+    folder = pathlib.Path({str(tmp_path)!r})
+    (folder / f"here-{{ID}}").touch()
+    end = time.monotonic() + 60
+    while len(list(folder.glob("here-*"))) < 2:
+        if time.monotonic() > end: raise TimeoutError("the other one did not come")
+        time.sleep(0.01)"""
+    name = package(prop1=fake("prop1", before=meet), open=fake("open", before=meet))
+    assert run(name, tmp_path / "out", "--jobs", "2") == 0
+
+
+def test_a_process_that_is_killed_breaks_what_it_ran_and_keeps_what_had_finished(package: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    wait = f"import os, pathlib, time\n    while not pathlib.Path({str(out)!r}, 'figures', 'prop1.svg').exists(): "
+    die = wait + "time.sleep(0.01)\n    os.kill(os.getpid(), 9)"
+    name = package(prop1=fake("prop1"), open=fake("open", before=die))
+    assert run(name, out, "--jobs", "2") == 1
+    assert verdicts(out) == {"prop1": "holds", "open": "not-run"}
+    assert "ended before its statement did" in statements(out)["open"]["reason"]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_ctrl_c_ends_all_that_run_at_the_same_time_and_keeps_what_had_finished(package: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    endless = f"import os, pathlib, time; pathlib.Path({str(tmp_path)!r}, 'pid-' + ID).write_text(str(os.getpid()))"
+    endless += "\n    while True: time.sleep(0.01)"
+    name = package(prop1=fake("prop1"), thm1=fake("thm1", before=endless), open=fake("open", before=endless))
+    program = f"from verification.__main__ import main; sys.exit(main(sys.argv[1:], package={name!r}))"
+    process = start(program, tmp_path, "--jobs", "3", "--out", str(out), start_new_session=True)
+    pids = [tmp_path / f"pid-{id}" for id in ("thm1", "open")]
+    while not (all(path.exists() and path.read_text() for path in pids) and (out / "figures" / "prop1.svg").exists()):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, error = process.communicate(timeout=50)
+    assert process.returncode == 130, error
+    assert error.splitlines()[-1] == f"interrupted; {out / 'report.html'} holds what finished"
+    assert "Traceback" not in error
+    assert verdicts(out)["open"] == "not-run"
+    for path in pids:
+        end = time.monotonic() + 30
+        while is_running(int(path.read_text())):  # for a moment
+            assert time.monotonic() < end
+            time.sleep(0.01)
 
 
 # Disks

@@ -1,4 +1,4 @@
-"""``python -m verification [STATEMENT …] [--full] [--seed S] [--out DIR] [--fresh]``."""
+"""``python -m verification [STATEMENT …] [--full] [--seed S] [--jobs N] [--out DIR] [--fresh]``."""
 
 from __future__ import annotations
 
@@ -41,6 +41,9 @@ def main(arguments: Sequence[str] | None = None, *, package: str = "verification
     parser.add_argument("--full", action="store_true", help="large experiments (default: quick ones, of seconds)")
     parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="integer ≥ 0 (default: 0)")
     parser.add_argument(
+        "--jobs", type=_jobs, metavar="N", help="statements that run at a time (default: one on each core)"
+    )
+    parser.add_argument(
         "--out", type=Path, default=Path("verification-report"), metavar="DIR", help="default: ./verification-report"
     )
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs left in DIR")
@@ -50,7 +53,7 @@ def main(arguments: Sequence[str] | None = None, *, package: str = "verification
             stream.reconfigure(errors="replace")  # a terminal without Greek letters still gets its lines
     options = parser.parse_args(arguments)
 
-    from verification.environment import MissingExtraError, require_extra
+    from verification.environment import MissingExtraError, require_extra, usable_cpus
 
     try:
         require_extra()
@@ -82,7 +85,8 @@ def main(arguments: Sequence[str] | None = None, *, package: str = "verification
         return status
     try:
         run = verify(
-            ids, seed=options.seed, full=options.full, out=options.out, fresh=options.fresh, package=package
+            ids, seed=options.seed, full=options.full, out=options.out, fresh=options.fresh,
+            jobs=options.jobs or usable_cpus(), package=package,
         )  # fmt: skip
     except OtherReportError as error:
         return _refuse(f"{error}; choose another --out, or --fresh to discard it")
@@ -107,6 +111,12 @@ def _refuse(message: str, status: int = 2) -> int:
 def _seed(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"must be an integer ≥ 0, got {text!r}")
+    return int(text)
+
+
+def _jobs(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"must be an integer ≥ 1, got {text!r}")
     return int(text)
 
 

@@ -39,11 +39,16 @@ def describe() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": platform.machine(),
         "cpus": os.cpu_count(),
-        "cpus usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpus usable": usable_cpus(),
         "blas": _blas(),
         "threads": _threads(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def usable_cpus() -> int:
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def refimpl_version() -> str:

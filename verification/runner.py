@@ -1,12 +1,13 @@
-"""Run statements one after the other; whatever happens, a report of what finished is on disk."""
+"""Run statements, several at a time if asked to; whatever happens, a report of what finished is on disk."""
 
 from __future__ import annotations
 
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from verification.report import Outcome, document, save, serialise
 from verification.statement import Result, Value, Verdict
 from verification.store import Conditions, Earlier
 from verification.store import load as load_earlier
+from verification.workers import Timed, WorkerError, in_processes, timed
 
 
 class UnwritableError(OSError):
@@ -66,12 +68,12 @@ def examine(statement: Statement, config: Config) -> Outcome:
 
 def verify(
     ids: Sequence[str], *, seed: int = 0, full: bool = False, out: Path, fresh: bool = False,
-    package: str = "verification.statements",
+    jobs: int = 1, package: str = "verification.statements",
 ) -> Run:  # fmt: skip
-    """Run the statements `ids` and keep the report under `out` up to date after each of them.
+    """Run the statements `ids`, `jobs` at a time, and keep the report under `out` up to date after each of them.
 
-    Results of other statements that are there already stay, and so do those of `ids` until their turn has come; with
-    `fresh` nothing stays.
+    The numbers do not depend on `jobs`: every statement has random numbers of its own. Results of other statements that
+    are there already stay, and so do those of `ids` until their turn has come; with `fresh` nothing stays.
 
     Raises
     ------
@@ -105,13 +107,17 @@ def verify(
             except OSError as error:
                 raise UnwritableError(str(error)) from error
             statements = _load_all(outcomes, package, pressed)
-            for id in _bar(ids, "statements", leave=True):
-                begin = time.perf_counter()
-                if id in statements:
-                    outcomes[id] = _attempt(statements[id], Config(id, seed, full, bar=_bar), pressed)
-                facts["seconds"][id] = round(time.perf_counter() - begin, 3)
-                update()
-                _say(_line(outcomes[id], facts["seconds"][id]))
+            broken = ((outcome, 0.0) for outcome in outcomes.values() if outcome.broken)
+            with closing(_results(statements, seed, full, jobs, package, pressed)) as results:
+                for outcome, seconds in _bar(chain(broken, results), "statements", len(ids), leave=True):
+                    outcomes[outcome.id], facts["seconds"][outcome.id] = outcome, seconds
+                    update()
+                    _say(_line(outcome, seconds))
+        except WorkerError as error:
+            for id in outcomes.keys() - facts["seconds"].keys():
+                outcomes[id], facts["seconds"][id] = replace(outcomes[id], reason=f"{error}.", broken=True), 0.0
+                _say(_line(outcomes[id], 0.0))
+            update()
         except KeyboardInterrupt:
             with interrupt.shielded():
                 for id in outcomes.keys() - facts["seconds"].keys():
@@ -131,6 +137,20 @@ def _load_all(outcomes: dict[str, Outcome], package: str, pressed: Callable[[], 
             _raise_if(pressed)
             outcomes[id] = replace(outcome, reason=_reason(error), broken=True)
     return statements
+
+
+def _results(
+    statements: dict[str, Statement], seed: int, full: bool, jobs: int, package: str, pressed: Callable[[], bool]
+) -> Generator[Timed]:
+    if min(jobs, len(statements)) > 1:
+        yield from in_processes(_attempt_apart, jobs, [(id, seed, full, package) for id in statements])
+    else:
+        for id, statement in statements.items():
+            yield timed(_attempt, statement, Config(id, seed, full, bar=_bar), pressed)
+
+
+def _attempt_apart(id: str, seed: int, full: bool, package: str) -> Outcome:
+    return _attempt(load(id, package), Config(id, seed, full), pressed=lambda: False)
 
 
 def _attempt(statement: Statement, config: Config, pressed: Callable[[], bool]) -> Outcome:
