@@ -160,7 +160,12 @@ def test_the_package_agrees_for_other_norms(name):
 @pytest.mark.parametrize("name", [name for name in ALL if name not in KINKED])
 def test_the_package_agrees_for_special_pairs(name, X):
     found = limit(ctx, name, HALF, SIGMAS, inner(X))
-    agrees(found, package(name, 0.5, X), X)
+    rtol = 1e-12
+    if name == "silu" and X[0][0] == 1e-6:
+        # At right angles K is of the order of E[φ(√s z)] E[φ(√s̄ z)]. silu(√s z) = √s z/2 + s z²/4 − …, whose first term
+        # cancels in a quadrature up to eps E|√s z/2| < eps √s, 4 eps/√s of what is left; with s̄ = 4s, 6 eps/√s in all.
+        rtol += 6 * np.finfo(float).eps / float(SIGMAS[0] * X[0][0])
+    agrees(found, package(name, 0.5, X), X, rtol)
 
 
 @pytest.mark.parametrize("name", ["relu", "leaky_relu"])
