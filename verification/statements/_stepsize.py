@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from refimpl import NeuralODE
+from refimpl.infinite.sphere import SphereKernel
 from verification.statements._data import Array
 
 EPS = float(np.finfo(float).eps)
@@ -100,10 +102,21 @@ class Problem:
 def problem(activation: str, source: str, X: Array, y: Array, horizon: float = 1.0) -> Problem:
     """The problem, with K_∞ as a function of ρ = x·x̄, which comes with its error."""
     net = NeuralODE(activation, horizon=horizon)
-    curve = net.limit().on_sphere()
-    rho = np.clip(X @ X.T, -1.0, 1.0)
+    K = curve(net)
+    return Problem(net, source, X, y, np.asarray(K(gram(X)), dtype=np.float64), K.error)
+
+
+@cache
+def curve(net: NeuralODE) -> SphereKernel:
+    """K_∞ on the unit sphere as a function of ρ = x·x̄."""
+    return net.limit().on_sphere()
+
+
+def gram(X: Array) -> Array:
+    """ρ between unit vectors, shape (N, N), without what rounding leaves beyond ±1."""
+    rho: Array = np.clip(X @ X.T, -1.0, 1.0)
     np.fill_diagonal(rho, 1.0)
-    return Problem(net, source, X, y, np.asarray(curve(rho), dtype=np.float64), curve.error)
+    return rho
 
 
 def bisected(eigenvalues: Array) -> float:
