@@ -10,6 +10,7 @@ from refimpl import Gauss, NeuralODE, train
 from refimpl.training import TrainingStep, linearize
 from verification import Claim, Config, Result, Verdict
 from verification.statements._data import DIM, Array
+from verification.statements._eq8_edges import edge_claims, edge_roads, edges_table, pencil, refined, targets
 from verification.statements._eq8_report import Whole, defect_table, figure, whole_table, width_table
 from verification.statements._eq8_roads import apart, dynamics, limits, roads
 from verification.statements._lazy import SOLVER, Study, deviations, study
@@ -44,15 +45,18 @@ def run(config: Config) -> Result:
     ]
     defects = _defects(config, given, widths[-1] if config.full else 64)
     whole = _whole(config, given, 256 if config.full else 64, 8000 if config.full else 400)
+    fixed = refined(config, given["sphere"], widths[-1] if config.full else 64)
+    sizes = targets(config, given["sphere"], widths, 10 if config.full else 4)
+    by_hand = [pencil(config, n) for n in (1, 16, 256)]
     return Result(
         claims=[
             _order(defects), _coefficient(defects),
             _rate("curvature", studies, "one step", -1, _CURVATURE), _rate("drift", studies, "drift", -1, _DRIFT),
             _rate("frozen", studies, "frozen", -1, _FROZEN), _rate("frozen-test", studies, "frozen, test", -1, _TEST),
             _rate("limit", studies, "limit", -0.5, _LIMIT), _rate("limit-test", studies, "limit, test", -0.5, _TEST),
-            _returns(whole),
+            _returns(whole), *edge_claims(fixed, sizes, by_hand),
         ],
-        agreements=[roads(defects), *dynamics(config, given["sphere"], studies), limits(given)],
+        agreements=[roads(defects), *dynamics(config, given["sphere"], studies), limits(given), *edge_roads(by_hand)],
         experiment=(
             rf"Gradient descent (5) on {COUNT} images of digits (3 against 8) and on {COUNT} random points of "
             rf"$S^{{63}}$ with labels $\pm 1$, {TESTED} more of each as test inputs, $T = 1$, "
@@ -89,7 +93,7 @@ def run(config: Config) -> Result:
             r"intervals, each over the power of the residual that the table names. "
             rf"Below: {whole[0].source}, $n = {whole[0].width}$."
         ),
-        tables=[defect_table(defects), width_table(studies), whole_table(whole)],
+        tables=[defect_table(defects), width_table(studies), whole_table(whole), *edges_table(fixed, sizes)],
         scope=(
             r"The sign $\approx$ states no size; checked are the order in $\eta$ and the rates in $n$ for these "
             r"networks in the NTK parameterisation, with $\eta \le 1 / \lambda_{\max}(K_\infty)$."
