@@ -72,6 +72,17 @@ def test_search_finds_that_a_scale_of_two_diverges_however_short_the_horizon(nor
     assert kappa(NeuralODE("sin", horizon=0.25, sigma_v=2)) > 4
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_networks_trained_with_the_printed_step_size_do_what_the_search_found(seed: int) -> None:
+    """The shrunk case above, sin with σ_v = 2 and x = 1, trained: every step multiplies the residual by 1 − κ < −3."""
+    net, X, y = NeuralODE("sin", horizon=0.25, sigma_v=2.0), np.ones((1, 1)), np.ones(1)
+    run = train(net, net.init(1024, 1, seed=seed), X, y, lr=1.0, steps=2, solver=Gauss(nodes=6, steps=1))
+    factors = (run.predictions[1:] - y) / (run.predictions[:-1] - y)
+    # K_θ is a mean of 1024 terms of a size like κ itself: four standard errors. The rest of (8) is of order 1/n.
+    assert abs(factors[0, 0] - (1 - kappa(net))) <= 4 * kappa(net) / np.sqrt(1024)
+    assert (run.loss[1:] > 4 * run.loss[:-1]).all()
+
+
 def test_search_finds_orthogonal_inputs_that_diverge_in_the_spectral_norm_alone() -> None:
     """softplus, T = 1/4, where one input is stable: η = 1 and λ_max = κ + (N − 1) a_0 = 1.265 + 0.680 (N − 1)."""
     net = NeuralODE("softplus", horizon=0.25)
@@ -161,8 +172,10 @@ def test_largest_rate_is_where_the_top_mode_begins_to_break_14(ratio: float, lar
 @pytest.mark.parametrize(("horizon", "verdict"), [(0.25, KEEPS), (2.0, DIVERGES)])
 def test_a_reading_says_what_the_linear_dynamics_do(horizon: float, verdict: str) -> None:
     net, X = NeuralODE("softplus", horizon=horizon), data.digits((3, 8), n_train=6, seed=0).X_train
+    largest = float(np.linalg.eigvalsh(net.limit().ntk(X))[-1])
     for one in readings(net, "digits", X):
         assert one.verdict == verdict
+        assert abs(one.product * np.linalg.norm(X, NORMS[one.norm]) ** 2 / largest - 1) <= 1e-10  # N times 1e-11
         assert diverges(net, X, one.norm) is (verdict == DIVERGES)
 
 
@@ -181,6 +194,17 @@ def test_gradient_in_single_precision_is_right_to_a_millionth(horizon: float) ->
     for block, name in zip(blocks, ("U", "W", "v"), strict=True):
         expected = getattr(exact, name)
         assert np.linalg.norm(block - expected) <= allowed * np.linalg.norm(expected)
+
+
+@pytest.mark.slow
+def test_gradient_in_single_precision_is_right_to_a_millionth_at_large_width() -> None:
+    net, X, y = NeuralODE("softplus"), data.sphere(8, 64, seed=1), np.resize([1.0, -1.0], 8)
+    theta = net.init(2048, 64, seed=0)
+    _, blocks = FastDescent(net, theta, X, y).gradient()
+    exact = net.gradient(theta, X, y, Gauss(nodes=8, steps=1))
+    for block, name in zip(blocks, ("U", "W", "v"), strict=True):
+        expected = getattr(exact, name)
+        assert np.linalg.norm(block - expected) <= 1e-6 * np.linalg.norm(expected)
 
 
 def test_descent_in_single_precision_follows_train_until_a_thousandth_of_the_loss_is_left() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from verification import Config, Result
 from verification.statements._data import DIM
 from verification.statements._readings import reading_claims, readings_table, survey
-from verification.statements._single_input import cases, single_claims, single_roads, singles_table
+from verification.statements._single_input import cases
+from verification.statements._single_report import single_claims, single_roads, singles_table
 from verification.statements._stepsize import problem
 from verification.statements._tasks import tasks
 from verification.statements._thm2_claims import descent_claims
