@@ -10,6 +10,10 @@ and the differences between the two at t = ℓ Δ are at most
     ‖h^ℓ − h_t‖ ≤ Δ E(t),   E(t) = ½ κ t e^{κt} S
     ‖λ^ℓ − λ_t‖ ≤ Δ D(t),   D(t) = m ‖v̂‖ e^{κ(T−t)} E(T) + ½ κ² (T − t) Λ(t) + ½ m ‖𝒲‖ S Λ(0) (T e^{κ(T−t)} − t).
 
+`mean_depth_bound` is the same in the mean square over a Gaussian readout v that is independent of (U, W). There
+‖v̂‖ is σ_v, and a product a ⊙ v̂ has the size σ_v ‖a‖/√n instead of ‖a‖ ‖v̂‖: m becomes m/√n, which cancels the growth
+of S, and the constant stays bounded as n → ∞.
+
 The derivation is in the documentation, under "Depth".
 """
 
@@ -105,6 +109,48 @@ def depth_bound(net: NeuralODE, theta: Params, X: Array) -> DepthBound:
     >>> all((abs(net.predict(theta, X, refimpl.Euler(L)) - exact) <= bound.output / L).all() for L in (1, 2, 10))
     True
     """
+    return _bound(net, theta, X)
+
+
+def mean_depth_bound(net: NeuralODE, theta: Params, X: Array) -> DepthBound:
+    """Constants of proposition 2 in the mean square over the readout, which do not grow with the width.
+
+    Parameters
+    ----------
+    net : NeuralODE
+        Its φ and φ' are Lipschitz, with the constants of the `Activation`.
+    theta : Params
+        NumPy arrays, with one W for all times; v is not used.
+    X : ndarray, shape (N, d)
+
+    Returns
+    -------
+    DepthBound
+        Bounds of (E|f^L − f|²)^½ and of (E‖∇f^L − ∇f‖²)^½, block by block, at given U and W and for every L ≥ 1, where
+        v has independent entries of mean 0 and variance 1; `ntk` bounds E|K_θ^L − K_θ|.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `depth_bound`.
+
+    Notes
+    -----
+    The constant depends on U and W through ‖W‖/√n and ‖φ(h_0)‖/√n, which converge as n → ∞ for Gaussian parameters: to
+    2, and to the root of E φ(σ_u ‖x‖ z)². By Chebyshev's inequality C/√δ serves any one L with probability 1 − δ.
+
+    Examples
+    --------
+    >>> import refimpl
+    >>> net, X = refimpl.NeuralODE("tanh", horizon=0.5), refimpl.data.sphere(1, 3, seed=1)
+    >>> bounds = [refimpl.theory.mean_depth_bound(net, net.init(n, 3, seed=0), X) for n in (64, 256)]
+    >>> bool(bounds[1].gradient[0] < 1.1 * bounds[0].gradient[0])
+    True
+    """
+    return _bound(net, theta, X, mean=True)
+
+
+def _bound(net: NeuralODE, theta: Params, X: Array, mean: bool = False) -> DepthBound:
     lip, dlip, T, root = net.phi.lipschitz, net.phi.dlipschitz, net.horizon, math.sqrt(theta.width)
     if not (math.isfinite(lip) and math.isfinite(dlip)):
         raise ValueError(f"φ and φ' must be Lipschitz; {net.phi.name} has the constants {lip:g} and {dlip:g}")
@@ -114,7 +160,9 @@ def depth_bound(net: NeuralODE, theta: Params, X: Array) -> DepthBound:
         raise ValueError(f"W must be shared by all layers, shape (n, n); got {theta.W.shape}")
     start = net.trajectory(theta, X, np.zeros(1), Euler(1)).h[0].astype(float)  # h_0; checks X and theta
     W = net.sigma_w / root * theta.W.astype(float)
-    spectral, out = float(np.linalg.norm(W, 2)), net.sigma_v / root * float(np.linalg.norm(theta.v))
+    spectral = float(np.linalg.norm(W, 2))
+    out, product = (net.sigma_v, 1 / root) if mean else (net.sigma_v / root * float(np.linalg.norm(theta.v)), 1.0)
+    dlip *= product  # ‖a ⊙ v̂‖ ≤ product ‖a‖ ‖v̂‖, and |⟨a, v̂⟩| likewise
     kappa = lip * spectral
     if kappa * T > LARGEST:
         raise ValueError(f"κT = Lip(φ) ‖σ_w W/√n‖ T = {kappa * T:.3g} is above {LARGEST:g}: e^κT bounds nothing")
@@ -150,7 +198,7 @@ def depth_bound(net: NeuralODE, theta: Params, X: Array) -> DepthBound:
     length = net.sigma_u * np.linalg.norm(X.astype(float), axis=1)
     size = np.sqrt((length * last * e) ** 2 + (scale_w * driven) ** 2 + (scale_v * states(np.array([T]))[0]) ** 2)
     return DepthBound(
-        output=T * last * error,
+        output=T * last * product * error,
         U=T * length * difference(np.zeros(1))[0],
         W=T * scale_w * of_W,
         v=T * scale_v * lip * error,

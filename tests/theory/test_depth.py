@@ -7,13 +7,14 @@ import math
 import array_api_strict
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from refimpl import Activation, Euler, Gauss, NeuralODE, Params, SolveIVP
 from refimpl.data import sphere
-from refimpl.theory import depth_bound
+from refimpl.theory import depth_bound, mean_depth_bound
 from tests import formulas
+from verification.statements._depth_counterexamples import EXACT, PENCIL, concentrated
 
 EPS = np.finfo(float).eps
 
@@ -90,14 +91,13 @@ def test_one_linear_neuron_attains_the_leading_constant_of_the_output():
     assert L * difference == pytest.approx(bound.output[0], rel=1e-5)
 
 
-def test_the_gradient_bound_of_one_linear_neuron_is_within_a_factor_of_two():
+def test_one_linear_neuron_attains_the_leading_constant_of_the_gradient():
     """∂f/∂w = u v T e^{wT}: the coefficient of 1/L is u v T (wT + (wT)²/2) e^{wT}."""
     w, T = 0.7, 1.3
     net, X = NeuralODE("identity", horizon=T), np.ones((1, 1))
     theta = Params(np.ones((1, 1)), np.array([[w]]), np.ones(1))
     coefficient = T * (w * T + (w * T) ** 2 / 2) * math.exp(w * T)
-    bound = depth_bound(net, theta, X)
-    assert coefficient <= bound.W[0] <= 2 * coefficient
+    assert depth_bound(net, theta, X).W[0] == pytest.approx(coefficient, rel=1e-13)
 
 
 def test_one_curved_neuron_nearly_attains_the_bound_of_the_adjoint():
@@ -111,29 +111,6 @@ def test_one_curved_neuron_nearly_attains_the_bound_of_the_adjoint():
     L = 32
     error = np.linalg.norm(net.jacobian(theta, X, Euler(L)).U - net.jacobian(theta, X, SolveIVP(rtol=1e-13)).U)
     assert 0.75 * bound < L * error < bound
-
-
-# φ'' = −sin does not fade where |z| is large, as that of the built-in activations does
-wavy = Activation(
-    phi=lambda z: z + np.sin(z), dphi=lambda z: 1 + np.cos(z), name="wavy", lipschitz=2.0, dlipschitz=1.0, parity="odd"
-)
-
-
-def concentrated(n):
-    """A network with the norms of a random one, ‖U‖ ~ √n, ‖W‖/√n ~ 1 and ‖v‖/√n ~ 1, where two neurons have it all.
-
-    The second drives itself and the first, whose state moves by √n and whose Euler error is of the order √n/L. What the
-    first starts from puts its φ'' at T at ±1; nothing depends on it but f.
-    """
-    net, X = NeuralODE(wavy, horizon=0.5), np.ones((1, 1))
-    U, W, v = np.zeros((n, 1)), np.zeros((n, n)), np.zeros(n)
-    U[1], W[0, 1], W[1, 1], v[0] = math.sqrt(n), math.sqrt(n), math.sqrt(n), math.sqrt(n)
-    end = net.trajectory(Params(U, W, v), X, np.array([0.5]), EXACT).h[0, 0, 0]
-    U[0] = math.pi / 2 - end % math.pi
-    return net, Params(U, W, v), X
-
-
-EXACT = SolveIVP(rtol=1e-12, atol=1e-13)
 
 
 def test_a_bound_in_these_norms_must_grow_with_the_root_of_the_width():
@@ -157,6 +134,101 @@ def test_at_random_parameters_the_difference_does_not_grow_with_the_width_but_th
         bounds.append(np.sqrt(np.mean(depth_bound(net, theta, X).gradient ** 2)))
     assert 0.7 < constants[1] / constants[0] < 1.4
     assert bounds[1] > 1.5 * bounds[0]
+
+
+def mean_squares(net, theta, X, solver):
+    """∇f and f at readouts √n e_k, one after another: the mean square over them is that over any v of variance 1."""
+    root = math.sqrt(theta.width)
+    found = [gradients(net, Params(theta.U, theta.W, root * e), X, solver) for e in np.eye(theta.width)]
+    outputs = np.stack([net.predict(Params(theta.U, theta.W, root * e), X, solver) for e in np.eye(theta.width)])
+    return {name: np.stack([J[name] for J in found]) for name in found[0]} | {"output": outputs[:, :, None]}
+
+
+def assert_mean_bound_holds(case, depths):
+    net, theta, X = case.net, case.theta, case.X
+    bound, exact = mean_depth_bound(net, theta, X), mean_squares(net, theta, X, Gauss(rtol=1e-13))
+    for L in depths:
+        found = mean_squares(net, theta, X, Euler(L))
+        rounding = (1e-13 + case.rounding + L * EPS) * bound.size
+        errors = {}
+        for name in ("output", "U", "W", "v"):
+            errors[name] = np.sqrt(np.mean(np.sum((found[name] - exact[name]) ** 2, axis=2), axis=0))
+            states = np.linalg.norm(net.phi.phi(net.sigma_u * X @ theta.U.T), axis=1) * (name == "output")
+            allowed = rounding + EPS * net.sigma_v * states
+            assert (errors[name] <= getattr(bound, name) / L + allowed).all(), (name, L)
+        total = np.sqrt(sum(errors[name] ** 2 for name in ("U", "W", "v")))
+        assert (total <= bound.gradient / L + 2 * rounding).all(), L
+
+
+@settings(max_examples=30)
+@given(case=formulas.cases(n=(1, 5), strongest=2.5), depth=st.integers(1, 30))
+def test_the_mean_square_over_the_readout_is_bounded_at_every_depth(case, depth):
+    assert_mean_bound_holds(case, [1, depth])
+
+
+@pytest.mark.slow
+@settings(max_examples=300)
+@given(case=formulas.cases(n=(1, 16), strongest=3.0), depths=EVERY)
+def test_the_mean_square_over_the_readout_is_bounded_on_wider_networks(case, depths):
+    assert_mean_bound_holds(case, [1, 300, *depths])
+
+
+def test_for_one_neuron_with_readout_one_the_mean_is_the_bound_itself():
+    net, X = NeuralODE("tanh"), np.ones((1, 1))
+    theta = Params(np.full((1, 1), 0.3), np.full((1, 1), 1.2), np.ones(1))
+    bounds = depth_bound(net, theta, X), mean_depth_bound(net, theta, X)
+    for name in ("output", "U", "W", "v", "size", "gradient", "ntk"):
+        a, b = (getattr(bound, name) for bound in bounds)
+        np.testing.assert_allclose(a, b, rtol=8 * EPS)
+
+
+def test_the_bound_of_the_mean_nearly_counts_what_two_curved_neurons_miss():
+    """Short time, φ'' = Lip φ' and equal neurons: the entries of (φ'(h^L) − φ'(h_T)) ⊙ v̂ have mean squares that add."""
+    near = Activation(
+        phi=lambda z: 3 + z + 20 * z**2, dphi=lambda z: 1 + 40 * z, name="curved near 0", lipschitz=1.4, dlipschitz=40.0
+    )
+    net, X, n, L = NeuralODE(near, horizon=1e-3), np.ones((1, 1)), 4, 32
+    theta = Params(np.full((n, 1), 0.006), np.full((n, n), 1 / math.sqrt(n)), np.ones(n))
+    exact, found = (mean_squares(net, theta, X, s)["U"] for s in (SolveIVP(rtol=1e-13), Euler(L)))
+    error = np.sqrt(np.mean(np.sum((found - exact) ** 2, axis=2)))
+    bound = mean_depth_bound(net, theta, X).U[0]
+    assert 0.6 * bound < L * error < bound
+
+
+def test_the_bound_of_the_mean_has_a_limit_at_infinite_width():
+    """‖W‖/√n → 2 (Bai and Yin 1993), less n^(−2/3); ‖φ(h_0)‖/√n and S/√n, W being independent, → E[φ(z)²]^½."""
+    T, n = 0.25, 1024
+    net, X = NeuralODE("softplus", horizon=T), sphere(1, 8, seed=0)
+    z, weights = np.polynomial.hermite_e.hermegauss(60)
+    S = math.sqrt(weights @ net.phi.phi(z) ** 2 / math.sqrt(2 * math.pi))
+    kappa, m = 2.0, 0.25
+    E, start = kappa * T / 2 * math.exp(kappa * T) * S, math.exp(kappa * T)  # E(T) and Λ(0)
+    D = m * start * E + kappa**2 / 2 * T * start + m / 2 * kappa * S * start * T * math.exp(kappa * T)
+    found = mean_depth_bound(net, net.init(n, 8, seed=1), X)
+    assert found.U[0] == pytest.approx(T * D, rel=0.1)
+    assert found.output[0] == pytest.approx(T * E, rel=0.1)
+    assert found.v[0] == pytest.approx(T * E, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("C", "weight"), [(10, 3), *(pytest.param(*each, marks=pytest.mark.slow) for each in [(100, 5), (1000, 7)])]
+)
+def test_hypothesis_finds_a_neuron_that_breaks_any_constant_of_lipschitz_constants_horizon_and_input(C, weight):
+    """T = x = 1 and Lip φ = 1 throughout. It shrinks to U = 0, v = 1: ∂f/∂U = e^W, and 1 + W with one layer."""
+
+    def breaks(case):
+        activation, n, L, U, v, W = case
+        net, theta = NeuralODE(activation), Params(np.full((n, 1), U), np.full((n, n), W), np.full(n, v))
+        found, exact = (gradients(net, theta, np.ones((1, 1)), s) for s in (Euler(L), SolveIVP(rtol=1e-6)))
+        return L * math.sqrt(sum(np.sum((found[name] - exact[name]) ** 2) for name in exact)) > C
+
+    small = st.integers(-9, 9).map(float)
+    cases = st.tuples(
+        st.sampled_from(["identity", "softplus"]), st.integers(1, 3), st.integers(1, 4), small, small, small
+    )
+    smallest = ("identity", 1, 1, 0.0, 1.0, weight)
+    assert find(cases, breaks, settings=settings(max_examples=1000, database=None)) == smallest
+    assert (0, weight, 1) == PENCIL or C > 10  # the one in the report
 
 
 def test_no_weights_mean_no_difference():
