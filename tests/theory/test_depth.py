@@ -167,7 +167,7 @@ def test_the_mean_square_over_the_readout_is_bounded_at_every_depth(case, depth)
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(case=formulas.cases(n=(1, 16), strongest=3.0), depths=EVERY)
 def test_the_mean_square_over_the_readout_is_bounded_on_wider_networks(case, depths):
     assert_mean_bound_holds(case, [1, 300, *depths])

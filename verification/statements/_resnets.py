@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from refimpl import Euler, Gauss, Jacobian, NeuralODE, Params, SolveIVP
 from verification import Config
 from verification.fit import PowerLaw, power_law
 from verification.statements._data import DIM, Array
+from verification.statements._expansion import Expansion
 
 SHALLOWEST = 16
 """Smallest depth in the fits: below it the next term of the expansion, O(L⁻²), is not yet small."""
@@ -68,6 +70,9 @@ class Curve:
         lim L ‖q^L − q‖, from the ResNets alone.
     extrapolated, error : float
         ‖q^∞ − q‖ / ‖q‖ with q^∞ Richardson's limit of the ResNets, and its error estimate.
+    mismatch : (float, float) or None
+        Distance of lim L (q^L − q) of the ResNets from the theory (`_expansion`), the worst block of q relative to its
+        norm, and the last change of the extrapolation; None where the theory was not asked.
     """
 
     case: Case
@@ -78,6 +83,7 @@ class Curve:
     leading: float
     extrapolated: float
     error: float
+    mismatch: tuple[float, float] | None = None
 
     @property
     def scaled(self) -> Array:
@@ -105,7 +111,9 @@ def _rows(X: Mapping[str, Array]) -> dict[str, slice]:
     return {source: slice(a, b) for source, a, b in zip(X, ends[:-1], ends[1:], strict=True)}
 
 
-def curves_of(case: Case, theta: Params, X: Mapping[str, Array], truth: Point) -> tuple[list[Curve], Array]:
+def curves_of(
+    case: Case, theta: Params, X: Mapping[str, Array], truth: Point, theory: Expansion | None = None
+) -> tuple[list[Curve], Array]:
     """The curves of one network; and L (f^L − f) of its three deepest ResNets, for the leading coefficient."""
     stacked, rows = np.concatenate(list(X.values())), _rows(X)
     exact = {source: truth.quantities(part) for source, part in rows.items()}
@@ -113,8 +121,8 @@ def curves_of(case: Case, theta: Params, X: Mapping[str, Array], truth: Point) -
     depths = case.depths
     difference = {key: np.zeros(depths.size) for key in keys}
     limits, slopes = _interpolation(1 / depths[-6:])  # polynomials in 1/L through the last six depths …
-    coarser, _ = _interpolation(1 / depths[-5:])  # … and the last five
-    sums = {key: [np.zeros_like(exact[key[0]][key[1]]) for _ in range(3)] for key in keys}
+    coarser, coarser_slopes = _interpolation(1 / depths[-5:])  # … and the last five
+    sums = {key: [np.zeros_like(exact[key[0]][key[1]]) for _ in range(4)] for key in keys}
     levels = []
     for i, depth in enumerate(depths.astype(int).tolist()):
         resnet = point(case.net, theta, stacked, Euler(depth))
@@ -124,21 +132,38 @@ def curves_of(case: Case, theta: Params, X: Mapping[str, Array], truth: Point) -
                 key, k = (source, quantity), i - depths.size
                 change = value - exact[source][quantity]  # drops out of the slopes, whose weights sum to 0
                 difference[key][i] = np.linalg.norm(change)
-                for total, weights in zip(sums[key], (limits, coarser, slopes), strict=True):
+                for total, weights in zip(sums[key], (limits, coarser, slopes, coarser_slopes), strict=True):
                     if -k <= weights.size:
                         total += weights[k] * change
     curves = []
     for source, quantity in keys:
-        limit, coarse, leading = sums[source, quantity]
+        limit, coarse, leading, before = sums[source, quantity]
+        apart = None
+        if theory is not None:
+            expected = theory.quantities(rows[source])[quantity]
+            blocks = _blocks(theta) if quantity == "gradient" else (slice(None),)
+            apart = _worst(expected, leading, blocks), _worst(before, leading, blocks)
         size, fitted = np.linalg.norm(exact[source][quantity]), depths >= SHALLOWEST
         curves.append(
             Curve(
                 case, source, quantity, difference[source, quantity],
                 power_law(depths[fitted], difference[source, quantity][fitted]), float(np.linalg.norm(leading)),
-                float(np.linalg.norm(limit) / size), float(np.linalg.norm(limit - coarse) / size),
+                float(np.linalg.norm(limit) / size), float(np.linalg.norm(limit - coarse) / size), apart,
             )
         )  # fmt: skip
     return curves, np.stack(levels[-3:])
+
+
+def _blocks(theta: Params) -> tuple[slice, ...]:
+    """The columns of U, W and v in a gradient."""
+    ends = np.cumsum([0, theta.U.size, theta.W.size, theta.v.size]).tolist()
+    return tuple(slice(a, b) for a, b in pairwise(ends))
+
+
+def _worst(found: Array, expected: Array, blocks: Sequence[slice]) -> float:
+    """‖found − expected‖ / ‖expected‖ of the worst block."""
+    pairs = ((found[..., part], expected[..., part]) for part in blocks)
+    return max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in pairs)
 
 
 def _interpolation(x: Array) -> tuple[Array, Array]:

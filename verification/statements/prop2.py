@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from refimpl import Euler, Gauss, Params, SolveIVP
-from verification import Agreement, Claim, Config, Result, Table, Verdict, compare
-from verification.statement import Value
+from verification import Agreement, Claim, Config, Result, Verdict, compare
 from verification.statements._data import DIM, Array, inputs
+from verification.statements._expansion import expansion
+from verification.statements._prop2_constants import study
+from verification.statements._prop2_expansion import expansion_claim, expansions_agree, refinement
+from verification.statements._prop2_figures import constants_table, rates_figure, slopes_table
 from verification.statements._resnets import (
     QUANTITIES,
     SHALLOWEST,
@@ -23,7 +25,6 @@ from verification.statements._resnets import (
     output_coefficient,
     point,
 )
-from verification.style import guide, loglog, new_figure, series
 
 ID = "prop2"
 TITLE = "Gradients of deep ResNets converge to those of the Neural ODE"
@@ -45,39 +46,46 @@ def run(config: Config) -> Result:
     curves: list[Curve] = []
     agreements: list[Agreement] = []
     outputs: list[tuple[Array, Array]] = []
+    refined: list[float] = []
     for case in config.progress(cases, "network"):
         theta, stacked = case.theta(config), np.concatenate(list(X.values()))
         truth = point(case.net, theta, stacked, Gauss())
-        found, levels = curves_of(case, theta, X, truth)
+        theory = None
+        if case.draw == 0 and case.width <= 256:
+            theory = expansion(case.net, theta, stacked)
+            refined.append(refinement(theory, expansion(case.net, theta, stacked, rtol=1e-8)))
+        found, levels = curves_of(case, theta, X, truth, theory)
         curves += found
         outputs.append((output_coefficient(case.net, theta, stacked), levels))
         if case.draw == 0:
             agreements += _solvers_agree(case, theta, stacked, truth)
     agreements += [_richardson_agrees(curves, quantity) for quantity in QUANTITIES]
     agreements.append(_coefficients_agree(outputs))
+    agreements += [expansions_agree(curves, quantity, max(refined)) for quantity in QUANTITIES]
     claims = [_rate(curves, quantity) for quantity in ("gradient", "output", "NTK")]
     claims += [_bounded(curves), _leading(curves)]
+    claims += [expansion_claim(curves, quantity, max(refined)) for quantity in ("gradient", "NTK")]
+    constants = study(config)
     return Result(
-        claims=claims,
-        agreements=agreements,
+        claims=[*claims, *constants.claims],
+        agreements=[*agreements, *constants.agreements],
         experiment=(
             rf"ResNets (6) with $L = 1, 2, 4, \dots$ layers against the Neural ODE with the same $\theta$, $T = 1$, "
             rf"at {COUNT} images of digits (3 and 8) and {COUNT} random points of the sphere $S^{{63}}$. The output "
             r"difference is a Euclidean norm over the inputs, the gradient difference a Frobenius norm over the inputs "
             r"and all entries of $\theta = (U, W, v)$, the NTK difference a Frobenius norm. The Neural ODE is solved "
-            r"to 12 digits by Gauss collocation. Slopes are least-squares fits over $L \ge 16$; what is checked is the "
-            r"rate for these networks and these depths, and that a constant exists for them, not its dependence on "
-            r"$T$, $\|x\|$ and the Lipschitz constants."
+            r"to 12 digits by Gauss collocation. Slopes are least-squares fits over $L \ge 16$. " + constants.experiment
         ),
         size={
             "n": sorted({case.width for case in cases}),
             "d": DIM,
             "N": 2 * COUNT,
             "L": [int(depth) for depth in max(cases, key=lambda case: case.deepest).depths],
+            **constants.size,
             "activations": list(dict.fromkeys(case.activation for case in cases)),
             "seeds": max(case.draw for case in cases) + 1,
         },
-        figure=_figure(curves),
+        figure=rates_figure(curves),
         alt=(
             "Two log-log panels, handwritten digits above and random points on the sphere below: differences of "
             "output, gradient and NTK between a softplus ResNet and the Neural ODE against depth. From depth 16 on all "
@@ -87,7 +95,7 @@ def run(config: Config) -> Result:
             r"Difference of ResNet and Neural ODE for softplus, "
             rf"$n = {curves[0].case.width}$, $T = 1$; dashed: the predicted rate $1/L$ through the last point."
         ),
-        tables=[_slopes(curves), _constants(curves)],
+        tables=[slopes_table(curves), constants_table(curves), *constants.tables],
     )
 
 
@@ -209,51 +217,3 @@ def _leading(curves: Sequence[Curve]) -> Claim:
         predicted=worst.leading,
         uncertainty=change,
     )
-
-
-def _figure(curves: Sequence[Curve]) -> Figure:
-    first = curves[0].case
-    sources = list(dict.fromkeys(curve.source for curve in curves))
-    figure, panels = new_figure(rows=len(sources))
-    labels = {
-        "output": r"output $\|f^L - f\|$",
-        "gradient": r"gradient $\|\nabla_\theta f^L - \nabla_\theta f\|$",
-        "NTK": r"NTK $\|K_\theta^L - K_\theta\|$",
-    }
-    titles = {"digits": "handwritten digits 3 and 8", "sphere": r"random points on the sphere $S^{63}$"}
-    for axes, source in zip(panels, sources, strict=True):
-        loglog(axes, "depth $L$", "difference to the Neural ODE", xticks=first.depths, title=titles[source])
-        mine = [curve for curve in curves if curve.case == first and curve.source == source]
-        for index, curve in enumerate(mine):
-            series(axes, first.depths, curve.difference, label=labels[curve.quantity], index=index)
-        for curve in mine:
-            label = "predicted $L^{-1}$" if curve is mine[-1] else "_"
-            guide(axes, first.depths, slope=-1, through=(first.depths[-1], curve.difference[-1]), label=label)
-    return figure
-
-
-def _slopes(curves: Sequence[Curve]) -> Table:
-    groups: dict[tuple[str, str, int, int], dict[str, list[float]]] = {}
-    for curve in curves:
-        key = (curve.case.activation, curve.source, curve.case.width, curve.case.deepest)
-        groups.setdefault(key, {quantity: [] for quantity in QUANTITIES})[curve.quantity].append(curve.slope.slope)
-    rows: list[tuple[Value, ...]] = []
-    for (activation, source, n, deepest), slopes in groups.items():
-        draws = len(slopes["gradient"])
-        numbers = ((float(np.mean(x)), float(np.ptp(x)) if draws > 1 else None) for x in slopes.values())
-        rows.append((f"{activation}, {source}", n, deepest, draws, *(number for pair in numbers for number in pair)))
-    head = ["network, inputs", "$n$", "largest $L$", "draws", *(x for q in QUANTITIES for x in (q, "spread"))]
-    caption = r"Slopes over $L \ge 16$, mean over draws of $\theta$ and largest minus smallest (predicted: $-1$)"
-    return Table(caption, head, rows)
-
-
-def _constants(curves: Sequence[Curve]) -> Table:
-    mine = [curve for curve in curves if curve.quantity == "gradient" and curve.case.draw == 0]
-    depths = (1, 2, 4, 8, 16, 64, 256, 1024)
-    rows: list[tuple[Value, ...]] = []
-    for curve in mine:
-        values = [float(curve.scaled[depth.bit_length() - 1]) for depth in depths]
-        name = f"{curve.case.activation}, {curve.source}, $n = {curve.case.width}$"
-        rows.append((name, *values, float(curve.scaled.max()), curve.leading))
-    head = ["network, inputs", *(f"$L = {depth}$" for depth in depths), r"$\sup_L$", r"$L \to \infty$"]
-    return Table(r"$L \|\nabla_\theta f^L - \nabla_\theta f\|$", head, rows)

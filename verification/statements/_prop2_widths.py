@@ -1,0 +1,151 @@
+"""How the constant of proposition 2 grows with the width, and the rate of K_∞^L."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from refimpl import Euler, NeuralODE
+from verification import Agreement, Claim, Config, Table, Verdict, compare
+from verification.fit import power_law
+from verification.statement import Value
+from verification.statements._depth_counterexamples import concentrated_coefficient
+from verification.statements._depth_widths import DEPTHS, Widths, limit_coefficient, linear_coefficient, points
+from verification.statements._statistics import LEVEL, at_infinite_width
+
+TOLERANCE = 0.03
+"""Largest deviation of the slope of K_∞^L between the two deepest ResNets from −1."""
+
+
+def at_given_norms() -> tuple[Claim, Table]:
+    n = 4.0 ** np.arange(2, 9)
+    values = np.asarray([concentrated_coefficient(int(width)) for width in n])
+    fit, least = power_law(n, values), float((values / np.sqrt(n)).min())
+    claim = Claim(
+        "width-norms",
+        r"Given the Lipschitz constants, $T$, $\|x\|$ and bounds of $\|U\|/\sqrt n$, $\|W\|/\sqrt n$ and "
+        r"$\|v\|/\sqrt n$, one $C$ serves all widths. It does not: with $\phi(z) = z + \sin z$ and all norms in two "
+        rf"neurons $\lim L \|\partial_U f^L - \partial_U f\| \ge {least:.2f} \sqrt n$ (measured: its exponent in $n$).",
+        Verdict.FAILS if fit.slope - fit.uncertainty > 0.25 else Verdict.HOLDS,
+        measured=fit.slope,
+        predicted=0,
+        uncertainty=fit.uncertainty,
+    )
+    rows = [
+        (f"$n = {width:g}$", float(value), float(value / math.sqrt(width)))
+        for width, value in zip(n, values, strict=True)
+    ]
+    head = ["width", r"$\lim L \|\partial_U f^L - \partial_U f\|$", r"divided by $\sqrt n$"]
+    return claim, Table(
+        r"Two neurons that carry all of the norms: a constant of norms must grow with $\sqrt n$", head, rows
+    )
+
+
+def at_random(random: Sequence[Widths]) -> list[Claim]:
+    slopes = {case.activation: (case.exponent(case.largest), case.exponent(case.largest, LEVEL)[1]) for case in random}
+    name, ((slope, half), wide) = max(slopes.items(), key=lambda item: item[1][0][0] + item[1][1])
+    quotient = max(
+        float(np.sqrt(np.mean(c.largest**2, axis=0) / np.mean(c.mean_bound**2, axis=0)).max()) for c in random
+    )
+    (bound, bound_half), case = max(c.exponent(c.mean_bound) for c in random), random[0]
+    of = ", ".join(str(L) for L in DEPTHS)
+    verdict = Verdict.HOLDS if slope + wide < 0.25 else Verdict.FAILS if slope - wide > 0.25 else Verdict.UNDECIDED
+    return [
+        Claim(
+            "width-random",
+            rf"At random parameters $\sup_L L \|\nabla_\theta f^L - \nabla_\theta f\|$, over $L = {of}$ and "
+            rf"$L \to \infty$, does not grow with $n = {case.widths[0]:g}, \dots, {case.widths[-1]:g}$ (measured: its "
+            rf"exponent, {name}, with its 95 % interval; the bound of norms has $1/2$, and the verdict is on which "
+            rf"side of $1/4$ the interval of {LEVEL:.1%} lies).",
+            verdict,
+            measured=slope,
+            predicted=0,
+            uncertainty=half,
+            scope="" if verdict is not Verdict.UNDECIDED else r"The interval reaches $1/4$: too few networks.",
+        ),
+        Claim(
+            "width-mean-square",
+            r"In the mean square over $v$, $(E_v \|\nabla_\theta f^L - \nabla_\theta f\|^2)^{1/2} \le C/L$ for "
+            r"every $L$ with a $C$ of the Lipschitz constants, $T$, $\|x\|$, $\|W\|/\sqrt n$ and "
+            r"$\|\phi(h_0)\|/\sqrt n$, the last two of which converge almost surely as $n \to \infty$: the "
+            r"proposition as written, but for its probability, which is $1 - \delta$ for any one $L$ with "
+            r"$C/\sqrt\delta$. (Measured: the largest"
+            r" root mean square over networks by that of $C$; the exponent of $C$ in $n$ is "
+            rf"${bound:.3f} \pm {bound_half:.3f}$.)",
+            Verdict.HOLDS if quotient <= 1 and abs(bound) < 0.25 else Verdict.FAILS,
+            measured=quotient,
+            predicted="at most 1",
+        ),
+    ]
+
+
+def widths_table(random: Sequence[Widths]) -> Table:
+    rows: list[Sequence[Value]] = []
+    for case in random:
+        names = {
+            r"$\sup_L L \|\cdot\|$": case.largest,
+            "$C$ in the mean square": case.mean_bound,
+            "$C$ of norms": case.bound,
+        }
+        for name, values in names.items():
+            slope, half = case.exponent(values)
+            means = (float(f"{value:.4g}") for value in np.sqrt(np.mean(values**2, axis=0)))
+            rows.append((f"{case.activation}, {name}", *means, float(f"{slope:.3f}"), float(f"{half:.3f}")))
+    head = ["gradient", *(f"$n = {n:g}$" for n in random[0].widths), "exponent", "±"]
+    return Table("Constants of (7) at random parameters, root mean square over networks; ± is 95 %", head, rows)
+
+
+def limit_kernel(config: Config, random: Sequence[Widths]) -> tuple[list[Claim], list[Agreement]]:
+    X, linear = points(config), NeuralODE("identity", horizon=1.3, sigma_u=0.9, sigma_w=0.8, sigma_v=1.1)
+    extrapolated, change = limit_coefficient(linear, X, 512)
+    closed = linear_coefficient(linear, X)
+    roads = [
+        compare(
+            r"$\lim L (K_\infty^L - K_\infty)$ (identity, $T = 1.3$, $\sigma_w = 0.8$)",
+            {"Richardson on the Euler scheme": extrapolated, "Bessel functions": closed},
+            allowed=float(change.max() + 512 * 1e-12 * np.abs(linear.limit().ntk(X)).max()), relative=False,
+            because="the last change of the extrapolation, and 1e-12 promised by Gauss times the largest L",
+        )
+    ]  # fmt: skip
+    slopes, coefficients = {}, {}
+    for case in random:
+        net = NeuralODE(case.activation)
+        coefficients[case.activation], _ = limit_coefficient(net, X, 128)
+        exact = net.limit().ntk(X[:1], X)[0]
+        errors = [float(np.linalg.norm(net.limit(Euler(L)).ntk(X[:1], X)[0] - exact)) for L in (32, 64, 128)]
+        slopes[case.activation] = tuple(math.log2(b / a) for a, b in pairwise(errors))
+        limits = [at_infinite_width(case.ntk[:, :, j], case.widths) for j in range(2)]
+        score = max(abs(m - c) / wide for (m, _, wide), c in zip(limits, coefficients[case.activation], strict=True))
+        roads.append(
+            Agreement(
+                rf"$\lim L (K_\infty^L - K_\infty)$ ({case.activation}; in half-widths of the interval)",
+                ("Richardson on the Euler scheme", r"first-order terms of random networks, $n \to \infty$"),
+                score, 1.0, f"Student's {LEVEL:.1%} interval of the networks, extrapolated with a bias of order 1/n",
+            )
+        )  # fmt: skip
+    name, (before, worst) = max(slopes.items(), key=lambda item: abs(item[1][1] + 1))
+    rate = Claim(
+        "limit-kernel-rate",
+        rf"$\|K_\infty^L - K_\infty\|$ decays as $1/L$: its slope between $L = 64$ and $L = 128$ is "
+        rf"$-1 \pm {TOLERANCE}$ (measured: the one furthest from $-1$, {name}).",
+        Verdict.HOLDS if abs(worst + 1) <= TOLERANCE else Verdict.FAILS,
+        measured=worst,
+        predicted=-1,
+        uncertainty=abs(worst - before),
+    )
+    values = ", ".join(f"{name}: {float(c[0]):.4f}" for name, c in coefficients.items())
+    coefficient = Claim(
+        "limit-kernel-coefficient",
+        r"For $\phi(z) = z$ and $Z = \sigma_w T$, $\lim L (K_\infty^L - K_\infty) = -q \sigma_v^2 [4 Z^2 I_2(2Z) + Z^3 "
+        rf"I_3(2Z)]$, at $x = \bar x$; for other $\phi$ it is the limit of the coefficient of $K_\theta$ as $n \to "
+        rf"\infty$ ($T = 1$, {values}).",
+        Verdict.HOLDS if all(road.agree for road in roads) else Verdict.UNDECIDED,
+        measured=float(extrapolated[0]),
+        predicted=float(closed[0]),
+        uncertainty=float(change[0]),
+        scope="" if all(road.agree for road in roads) else "The roads disagree.",
+    )
+    return [rate, coefficient], roads
