@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from itertools import pairwise
 
@@ -13,6 +14,7 @@ from scipy.special import comb
 
 from refimpl import Euler, Gauss, NeuralODE
 from tests import formulas
+from verification.statements import _depth_bounds
 from verification.statements._depth_counterexamples import (
     EXACT,
     concentrated,
@@ -22,7 +24,7 @@ from verification.statements._depth_counterexamples import (
     linear_neuron,
     one_linear_neuron,
 )
-from verification.statements._depth_widths import limit_coefficient, linear_coefficient
+from verification.statements._depth_widths import Widths, limit_coefficient, linear_coefficient
 from verification.statements._expansion import CURVATURE, expansion, flat
 from verification.statements._resnets import output_coefficient
 
@@ -130,3 +132,23 @@ def test_the_limit_kernel_of_a_linear_network_loses_this_much_per_layer(T):
     found, change = limit_coefficient(net, X, 128)
     assert abs(found[0] - series) <= 4 * change[0] + 128 * 1e-12 * net.limit().ntk(X)[0, 0]
     assert found[1] == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("block", ["U", "W", "v", "output"])
+def test_a_bound_that_is_a_tenth_too_small_is_seen_to_break(block, monkeypatch):
+    neuron, right = linear_neuron(1.0, 1.0, 1.0), _depth_bounds.depth_bound
+    assert _depth_bounds.instance(*neuron, [1, 99]).holds
+
+    def small(net, theta, X):
+        bound = right(net, theta, X)
+        return dataclasses.replace(bound, **{block: 0.9 * getattr(bound, block)})
+
+    monkeypatch.setattr(_depth_bounds, "depth_bound", small)
+    assert not _depth_bounds.instance(*neuron, [1, 99]).holds
+
+
+def test_exponents_are_fitted_draw_by_draw():
+    n, draws = np.asarray([16.0, 64.0, 256.0]), np.asarray([[1.0], [2.0], [3.0]])
+    found = Widths("tanh", n, draws * n**0.5, np.zeros((3, 3, 2)), draws * n**0, draws * n**-1.0)
+    for values, slope in ((found.largest, 0.5), (found.bound, 0.0), (found.mean_bound, -1.0)):
+        assert found.exponent(values) == pytest.approx((slope, 0.0), abs=1e-12)
