@@ -11,6 +11,8 @@ from verification import Claim, Config, Result, Verdict
 from verification.fit import power_law
 from verification.statements._data import DIM, Array, inputs, powers_of_two
 from verification.statements._independent import independent_kernels, without_drift
+from verification.statements._limits_architectures import independent_orders, perceptron, sqrt_layers, step_edge
+from verification.statements._limits_exchange import as_stated, exchange, linear_plane
 from verification.statements._limits_report import figure, plane_table, rate_table
 from verification.statements._limits_roads import roads
 from verification.statements._plane import ODE, Plane, planes
@@ -51,16 +53,23 @@ def run(config: Config) -> Result:
     reached, shared = without_drift(net, X)[0], ntk.wide[-1]
     gap = float(np.linalg.norm(reached - shared) / np.linalg.norm(shared))
     error = np.linalg.norm(apart - reached, axis=(1, 2)) / np.linalg.norm(reached)
+    orders = [
+        _order("ntk-order", r"the NTK $K_\theta^L$", ntk),
+        _order("law-order", r"the law of $f_\theta^L(x)$, of covariance $\sigma_v^2 \Sigma^{T,T}$", covariance),
+    ]
+    uniform, (plane, plane_road) = exchange(config, net, X, covariance), linear_plane()
+    third, third_roads = sqrt_layers(net, X, shared)
+    edge, edge_road = step_edge(config)
+    chains, chain_roads = perceptron(config, 2000 if config.full else 500)
     return Result(
         claims=[
-            _example(),
-            _order("ntk-order", r"the NTK $K_\theta^L$", ntk),
-            _order("law-order", r"the law of $f_\theta^L(x)$, of covariance $\sigma_v^2 \Sigma^{T,T}$", covariance),
+            _example(), as_stated(orders, uniform), *orders,
             _numbers(config, net, X, draws),
-            _width(config, [ntk, covariance]), _depth([ntk, covariance]), _together(config, ntk),
-            _layers(layers, error, gap),
+            _width(config, [ntk, covariance]), _depth([ntk, covariance]), _together(config, ntk), uniform, plane,
+            _layers(layers, error, gap), third, *independent_orders(config, net, X, powers_of_two(4, 8), draws), edge,
+            *chains,
         ],
-        agreements=roads(config, net, X, ntk),
+        agreements=[*roads(config, net, X, ntk), plane_road, *third_roads, edge_road, *chain_roads],
         experiment=(
             rf"Softplus networks, $T = 1$, all $\sigma$ = 1, at {COUNT} images of digits (3 and 8) and {COUNT} points "
             r"of the sphere $S^{63}$: $K_\theta$ and the covariance of $f$ given $(U, W)$ on a grid of widths $n$ and "
@@ -68,7 +77,7 @@ def run(config: Config) -> Result:
             r"randomness, for ResNets by the recursion of their layers; at $L = \infty$ the network is the Neural ODE "
             r"with the same $\theta$. Given $(U, W)$ the output is exactly Gaussian at every width, so its law "
             r"converges when that covariance does. Distances are Frobenius norms relative to the limit of both. Then "
-            r"the same ResNets with independent weights in every layer."
+            r"the same ResNets with independent weights in every layer, and linear networks in closed form."
         ),
         size={"n": widths.astype(int), "d": DIM, "N": len(X), "L": depths.astype(int), "draws": draws},
         figure=figure(ntk, layers, error, gap),

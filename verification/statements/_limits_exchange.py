@@ -1,0 +1,111 @@
+"""Why the limits of (6) can be exchanged: one constant for the error of the depth, whatever the width."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import iv
+
+from refimpl import NeuralODE
+from refimpl.infinite.dual import dual
+from refimpl.theory import depth_bound
+from verification import Agreement, Claim, Config, Verdict
+from verification.statements._chains import shared_bound, shared_mean
+from verification.statements._data import DIM, Array
+from verification.statements._plane import Plane
+from verification.statements._statistics import student
+
+PER_WIDTH = 4
+"""Networks of each width whose constant is computed."""
+
+WIDTHS = (1, 2, 3, 8, 64, 1024)
+
+
+def as_stated(orders: list[Claim], uniform: Claim) -> Claim:
+    """The sign ≠ for the network (6)."""
+    law = orders[1]
+    proved = uniform.verdict is Verdict.HOLDS and all(claim.verdict is Verdict.HOLDS_WITH_SCOPE for claim in orders)
+    return Claim(
+        "as-stated",
+        r"(10) as written, with $\ne$ between the two limits of the network $f_\theta^L$ of (6), which shares its "
+        r"weights. Counterexample: every one of these networks, since its error of the depth is at most $C/L$ with one "
+        r"$C$ for all widths (claim *exchange*) and the limits $n \to \infty$ at fixed $L$ exist; the smallest is "
+        r"$\phi(z) = z$ (claim *linear-plane*). Read as *may differ for some networks* it is true, and the smallest is "
+        r"a linear perceptron (claim *perceptron*) (measured: difference of the two limits of the law of $f$, "
+        r"relative).",
+        Verdict.FAILS if proved else Verdict.UNDECIDED,
+        measured=law.measured, predicted=r"$\ne 0$", uncertainty=law.uncertainty,
+        scope=r"For (6) the sign is $=$; $\ne$ needs another architecture.",
+    )  # fmt: skip
+
+
+def exchange(config: Config, net: NeuralODE, X: Array, covariance: Plane) -> Claim:
+    """L ‖Cov^L − Cov‖ ≤ C_n, from the bound of ∂f/∂v, whose Gram matrix the covariance is."""
+    worst, ratios, depths = 0.0, [], covariance.depths
+    limit = constant_at_infinity(net, X)
+    for i, n in enumerate(covariance.widths.astype(int).tolist()):
+        found = []
+        for draw in range(min(PER_WIDTH, len(covariance.finite))):
+            theta = net.init(n, DIM, seed=config.rng("plane", n, draw))
+            C, cov = depth_bound(net, theta, X).v, covariance.finite[draw, i]
+            allowed = _of_gram(C, np.sqrt(np.diagonal(cov[-1])))
+            worst = max(worst, float((depths[:, None, None] * np.abs(cov[:-1] - cov[-1]) / allowed).max()))
+            found.append(float(np.linalg.norm(allowed) / np.linalg.norm(limit)))
+        ratios.append(found)
+    means = [student(np.asarray(found)) for found in ratios]
+    bounded = all(mean - half <= 1 for mean, half, _ in means)
+    return Claim(
+        "exchange",
+        r"Why: $|\mathrm{Cov}^L - \mathrm{Cov}| \le C_n/L$ for the law of $f$, with $C_n$ from $\|W\|/\sqrt n$, "
+        r"$\|\phi(h_0)\|/\sqrt n$ and Lipschitz constants alone. Almost surely it tends to a number $C_\infty$, since "
+        r"$\|W\|/\sqrt n \to 2$: convergence in $L$ is uniform in $n$, and by Moore and Osgood the limits commute. "
+        rf"Every measured difference is within its bound, at most {worst:.2f} of it (measured: $C_n/C_\infty$ in the "
+        rf"mean at $n = {covariance.widths[-1]:g}$).",
+        Verdict.FAILS if worst > 1 else Verdict.HOLDS if bounded else Verdict.UNDECIDED,
+        measured=means[-1][0], predicted=r"$\to 1$", uncertainty=means[-1][1],
+        scope="" if bounded or worst > 1 else "The constants exceed their limit at these widths.",
+    )  # fmt: skip
+
+
+def _of_gram(C: Array, norm: Array) -> Array:
+    """Bound of L |⟨a^L, ā^L⟩ − ⟨a, ā⟩| for ‖a^L − a‖ ≤ C/L and any L ≥ 1."""
+    bound: Array = np.outer(C, norm) + np.outer(norm, C) + np.outer(C, C)
+    return bound
+
+
+def constant_at_infinity(net: NeuralODE, X: Array) -> Array:
+    """lim C_n: ‖∂_v f^L − ∂_v f‖ ≤ σ_v ℓ T E(T)/(L √n) with E(T) = ½ κ T e^{κT} S.
+
+    κ → 2 ℓ σ_w, and S = ‖𝒲 φ(h_0)‖ is σ_w √(n Σ^{0,0}) in the limit because W is independent of h_0.
+    """
+    q = net.sigma_u**2 * np.sum(X**2, axis=1)
+    Sigma = np.diagonal(dual(net.phi, q, q).value(net.sigma_u**2 * X @ X.T))
+    ell, T = net.phi.lipschitz, net.horizon
+    kappa = 2 * ell * net.sigma_w
+    C = net.sigma_v * ell * T * kappa * T / 2 * np.exp(kappa * T) * net.sigma_w * np.sqrt(Sigma)
+    return _of_gram(C, np.sqrt(np.diagonal(net.limit().nngp(X))))
+
+
+def linear_plane() -> tuple[Claim, Agreement]:
+    """φ(z) = z at T = σ_w = 1, exactly, for n = 1, 2, … and L ≤ 4."""
+    Z, depths = 1.0, (1, 2, 3, 4)
+    B, C = shared_bound(Z)
+    means = np.asarray([[shared_mean(n, L, Z) for L in depths] for n in WIDTHS])
+    allowed = B / np.asarray(WIDTHS)[:, None] + C / np.asarray(depths)
+    ratio = float(np.max(np.abs(means - iv(0, 2 * Z)) / allowed))
+    # n = 1: W is one normal number w, and E (1 + Z w/L)^{2L} needs no pairing.
+    w, weights = np.polynomial.hermite_e.hermegauss(12)
+    scalar = [float(weights @ (1 + Z * w / L) ** (2 * L)) / np.sqrt(2 * np.pi) for L in depths]
+    agreement = Agreement(
+        r"$E h_L^2/q$ of one linear neuron, $L \le 4$",
+        ("every pairing enumerated", "Gauss–Hermite quadrature"),
+        float(np.max(np.abs(means[0] / scalar - 1))), 1e-12, "exact for polynomials up to degree 23, to rounding",
+    )  # fmt: skip
+    return Claim(
+        "linear-plane",
+        r"With a pencil, for $\phi(z) = z$, $\sigma_w T = Z$: at every width and depth "
+        r"$|E \|h^L\|^2/(nq) - I_0(2Z)| \le (e^{2 Z^2} - I_0(2Z))/n + \sum_k k (k - 1) (Z^k/k!)^2/L$. Both orders give "
+        r"$I_0(2Z)$, and so does any path to infinity (measured: largest ratio of the two sides over "
+        rf"$n \le {WIDTHS[-1]}$, $L \le {depths[-1]}$, exact expectations at $Z = 1$).",
+        Verdict.HOLDS if ratio <= 1 else Verdict.FAILS,
+        measured=ratio, predicted=r"$\le 1$", uncertainty=1e-12,
+    ), agreement  # fmt: skip
