@@ -28,9 +28,9 @@ def as_stated(orders: list[Claim], uniform: Claim) -> Claim:
         "as-stated",
         r"(10) as written, with $\ne$ between the two limits of the network $f_\theta^L$ of (6), which shares its "
         r"weights. Counterexample: every one of these networks, since its error of the depth is at most $C/L$ with one "
-        r"$C$ for all widths (claim *exchange*) and the limits $n \to \infty$ at fixed $L$ exist; the smallest is "
-        r"$\phi(z) = z$ (claim *linear-plane*). Read as *may differ for some networks* it is true, and the smallest is "
-        r"a linear perceptron (claim *perceptron*) (measured: difference of the two limits of the law of $f$, "
+        r"$C$ for all widths (the claim exchange) and the limits $n \to \infty$ at fixed $L$ exist; the smallest is "
+        r"$\phi(z) = z$ (the claim linear-plane). That they may differ for some network is true, the smallest being "
+        r"a linear perceptron (the claim perceptron) (measured: difference of the two limits of the law of $f$, "
         r"relative).",
         Verdict.FAILS if proved else Verdict.UNDECIDED,
         measured=law.measured, predicted=r"$\ne 0$", uncertainty=law.uncertainty,
