@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from verification import Table
 from verification.statement import Value
 from verification.statements._depths import SHALLOWEST, Depths, apart
+from verification.statements._ensembles import Ensemble
 from verification.statements._widths import Widths, root_mean_square, student
 from verification.style import GREY, guide, loglog, new_figure, series
 
 
-def draw(case: Widths, rows: Mapping[str, slice], deep: Sequence[Depths]) -> Figure:
-    figure, (above, below) = new_figure(rows=2)
+def draw(case: Widths, rows: Mapping[str, slice], deep: Sequence[Depths], many: Ensemble) -> Figure:
+    figure, (above, middle, below) = new_figure(rows=3)
     title = f"wide networks, {case.activation}"
     loglog(above, "width $n$", r"$\|K_\theta - K_\infty\| / \|K_\infty\|$", xticks=case.widths, title=title)
     above.plot(case.widths, case.error(rows["digits"])[:6].T, color=GREY, linewidth=0.5, alpha=0.6, zorder=1)
@@ -24,6 +27,7 @@ def draw(case: Widths, rows: Mapping[str, slice], deep: Sequence[Depths]) -> Fig
         series(above, case.widths, rms, label=label, index=index, spread=spread)
     start = (case.widths[0], root_mean_square(case.error(rows["digits"]))[0][0])
     guide(above, case.widths, slope=-0.5, through=start, label="predicted $n^{-1/2}$")
+    _mean_and_spread(middle, many)
     depths = max((found.depths for found in deep), key=len)
     title = "infinitely wide ResNets"
     loglog(below, "depth $L$", r"$|K_\infty^L - K_\infty| / |K_\infty|$", xticks=depths, title=title)
@@ -32,6 +36,18 @@ def draw(case: Widths, rows: Mapping[str, slice], deep: Sequence[Depths]) -> Fig
     end = (deep[0].depths[-1], deep[0].error[-1])
     guide(below, depths, slope=-1, through=end, label="predicted $L^{-1}$")
     return figure
+
+
+def _mean_and_spread(axes: Axes, case: Ensemble) -> None:
+    n, bias = case.widths, np.abs(case.mean)
+    sd = np.asarray([errors.std(ddof=1) for errors in case.errors])
+    loglog(axes, "width $n$", "relative error", xticks=n, title=f"mean and spread apart, {case.activation}")
+    series(axes, n, sd, label="standard deviation")
+    # The lower bar ends at half the value where the interval reaches zero, which a logarithm cannot show.
+    half = 1.96 * case.mean_error
+    series(axes, n, bias, label="|mean|", index=1, spread=np.stack([np.minimum(half, bias / 2), half]))
+    guide(axes, n, slope=-0.5, through=(n[-1], sd[-1]), label="predicted $n^{-1/2}$")
+    guide(axes, n, slope=-1, through=(n[0], bias[0]), label="predicted $n^{-1}$")
 
 
 def width_table(wide: Sequence[Widths], rows: Mapping[str, slice]) -> Table:

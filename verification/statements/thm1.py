@@ -83,16 +83,19 @@ def run(config: Config) -> Result:
             "n": wide[0].widths.astype(int), "d": DIM, "N": 2 * COUNT, "paths": len(wide[0].kernel),
             "L": f"1 to {max(deepest.values())}", "activations": list(deepest),
         },
-        figure=draw(wide[0], rows, deep),
+        figure=draw(wide[0], rows, deep, many[0]),
         alt=(
-            "Two log-log panels. Above: relative error of the NTK against width, for digits and for points on the "
+            "Three log-log panels. Above: relative error of the NTK against width, for digits and for points on the "
             "sphere, with thin lines for single nested networks; the means fall along the dashed line of slope minus "
-            "one half. Below: relative difference between the limiting kernels of ResNets and of the Neural ODE "
-            "against depth; from depth 16 on all activations are parallel to the dashed line of slope minus one."
+            "one half. Middle: standard deviation and mean of the error of small networks against width, along dashed "
+            "lines of slopes minus one half and minus one. Below: relative difference between the limiting kernels of "
+            "ResNets and of the Neural ODE against depth; from depth 16 on all activations are parallel "
+            "to the dashed line of slope minus one."
         ),
         caption=(
             rf"Above: {wide[0].activation}, root mean square over {len(wide[0].kernel)} paths with 95 % intervals, and "
             r"six single paths on the digits alone (thin), which need not fall at every step. "
+            r"Middle: mean and spread over thousands of networks. "
             r"Below: infinitely wide ResNets; ReLU is outside the hypothesis."
         ),
         tables=[width_table(wide, rows), rate_table(many), depth_table(deep)],
