@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from verification import Table
 from verification.statement import Value
+from verification.statements._adaptive_orders import TOLERANCES, Orders, geometric
 from verification.statements._ladder import ADAPTIVE, Ladder
 from verification.statements._orders import EPS, VARIANTS, Swapped, Symplectic
-from verification.style import guide, loglog, new_figure, series
+from verification.style import PALETTE, guide, loglog, new_figure, series
 
 
-def draw(ladders: Mapping[str, Ladder], swapped: Sequence[Swapped], symplectic: Symplectic, horizon: float) -> Figure:
-    """Error against rtol and against work, alignment, and which order comes first."""
-    figure, (tolerance, work, angle, order) = new_figure(rows=4)
+def draw(
+    ladders: Mapping[str, Ladder],
+    swapped: Sequence[Swapped],
+    symplectic: Symplectic,
+    adaptive: Sequence[Orders],
+    horizon: float,
+) -> Figure:
+    """Error against rtol and against work, alignment, and which order comes first, on fixed and on adaptive steps."""
+    figure, (tolerance, work, angle, order, both) = new_figure(rows=5)
     index = {method: i for i, method in enumerate(["Euler", "RK23", "RK45", "DOP853", "Radau", "Gauss"])}
     error = r"error of $\nabla L$, relative"
     loglog(tolerance, "rtol", error, title=f"adaptive steps, $T = {horizon:g}$")
@@ -51,7 +59,23 @@ def draw(ladders: Mapping[str, Ladder], swapped: Sequence[Swapped], symplectic: 
     guide(order, swapped[0].depths, slope=-1, through=(swapped[0].depths[-1], first[-1]), label="predicted $L^{-1}$")
     order.plot(symplectic.nodes, symplectic.rounding, ":", color="black", label="rounding, bound")
     order.legend()
+    between_orders(both, adaptive)
     return figure
+
+
+def between_orders(axes: Axes, adaptive: Sequence[Orders]) -> None:
+    """Distance and angle of the two orders on adaptive steps."""
+    loglog(axes, "rtol", "between the two orders", title="the same for adaptive steps")
+    for i, method in enumerate(TOLERANCES):
+        mean = geometric(adaptive, method)
+        series(axes, mean["rtol"], mean["difference"], label=f"{method}, difference", index=1 + i)
+        axes.plot(mean["rtol"], mean["angle"], ":", color=PALETTE[1 + i], label=rf"{method}, $1 - \cos$")
+    mean = geometric(adaptive, "RK45")
+    for name, slope in (("difference", 1), ("angle", 2)):
+        through = (float(mean["rtol"][-1]), float(mean[name][-1]))
+        guide(axes, mean["rtol"], slope=slope, through=through, label=f"predicted slope {slope}")
+    axes.set_ylim(bottom=1e-26)
+    axes.legend(loc="lower right", ncols=2)
 
 
 def rates(ladders: Mapping[str, Ladder]) -> Table:
@@ -66,6 +90,24 @@ def rates(ladders: Mapping[str, Ladder]) -> Table:
     return Table(
         "Exponents of the error in $L$ or rtol, and in the work, over the finer half of the settings", head, rows
     )
+
+
+def design(adaptive: Sequence[Orders]) -> Table:
+    """What each solver with each adjoint gives, and costs."""
+    rows: list[Sequence[Value]] = []
+    for method in TOLERANCES:
+        mean = geometric(adaptive, method)
+        names = ("difference", "angle", "continuous", "continuous_work", "discrete", "discrete_work")
+        for k, rtol in enumerate(mean["rtol"].tolist()):
+            rows.append((f"{method}, rtol {rtol:.0e}", *(_round(float(mean[name][k])) for name in names)))
+    head = [
+        "solver", "distance", r"$1 - \cos$", "error, optimise first", "passes", "error, discretise first", "passes",
+    ]  # fmt: skip
+    return Table(
+        "The two orders on adaptive steps: between them, and each against the gradient of the Neural ODE; geometric "
+        "means over the networks. Discretise first needs no dense output and no second step control",
+        head, rows,
+    )  # fmt: skip
 
 
 def constants(found: Sequence[Swapped]) -> Table:
