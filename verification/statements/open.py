@@ -45,9 +45,9 @@ def run(config: Config) -> Result:
             rf"$T = {HORIZON:g}$, $n = {WIDTH}$, for every residual at once. Optimisers (tanh, ResNets of depth 8): "
             rf"{rules.steps} steps of each beside the same rule on the model that is linear in $\theta$, with "
             r"$\eta = 1/(4 \lambda_{\max})$, and for Adam that rate at which the first step moves $u$ by a quarter of "
-            rf"$\|u^0 - y\|$. Features (tanh): {STEPS} steps on $\alpha (f - f^0)$ with $\eta / \alpha^2$. These "
-            r"directions are questions of the paper and not statements; the claims are ours, and measured on the "
-            r"sizes below."
+            rf"$\|u^0 - y\|$. Features (tanh; ResNets again where $n$ grows): {STEPS} steps on $\alpha (f - f^0)$ with "
+            r"$\eta / \alpha^2$. These directions are questions of the paper and not statements; the claims are ours, "
+            r"and measured on the sizes below."
         ),
         size={
             "N": TARGETS.size, "d": DIM, "n": [int(n) for n in cells.widths], "L": [int(L) for L in cells.depths],
