@@ -74,7 +74,7 @@ def between_orders(axes: Axes, adaptive: Sequence[Orders]) -> None:
     for name, slope in (("difference", 1), ("angle", 2)):
         through = (float(mean["rtol"][-1]), float(mean[name][-1]))
         guide(axes, mean["rtol"], slope=slope, through=through, label=f"predicted slope {slope}")
-    axes.set_ylim(bottom=1e-26)
+    axes.set_ylim(bottom=1e-36)  # room for the legend
     axes.legend(loc="lower right", ncols=2)
 
 
