@@ -27,7 +27,7 @@ def test_written_out_derivatives_are_those_of_each_other(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DERIVATIVES)
-@pytest.mark.parametrize("rho", [-0.5, 0.3, 1.0])
+@pytest.mark.parametrize("rho", [-0.5, 1.0])
 def test_second_coefficient_is_that_of_the_kernel(name: str, rho: float) -> None:
     X = np.asarray([[1.0, 0.0], [rho, np.sqrt(1 - rho**2)]])
     values = [float(NeuralODE(name, horizon=T).limit().ntk(X[:1], X[1:])[0, 0]) for T in (0.25, 0.125, 0.0625)]
@@ -53,7 +53,7 @@ def test_an_activation_and_two_inputs_whose_smallest_eigenvalue_falls_are_found(
 
 
 @given(st.sampled_from(["softplus", "tanh", "erf"]), st.floats(1e-6, 1e6), st.floats(0.1, 1.5), st.integers(0, 99))
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_the_product_decides_whatever_the_horizon(name: str, T: float, Z: float, seed: int) -> None:
     net = NeuralODE(name, horizon=1.0, sigma_w=Z)
     theta, X = net.init(5, 2, seed=seed), np.asarray([[1.0, 0.0], [0.6, 0.8]])

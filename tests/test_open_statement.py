@@ -11,6 +11,7 @@ from refimpl import Euler, Gauss, NeuralODE, Params, train
 from refimpl.data import sphere
 from refimpl.training import SGD, Adam, Momentum, linearize
 from refimpl.training.optimizers import GradientDescent
+from verification.catalogue import PAPER, available
 from verification.statements._open_claims import two_models
 from verification.statements._open_features import first_order, scaled
 from verification.statements._open_linear import bessel, by_exponential
@@ -156,3 +157,7 @@ def test_jacobian_rows_are_in_the_order_of_the_parameters() -> None:
     expected = net.jacobian(theta, X, Euler(8)).apply(direction)
     np.testing.assert_allclose(rows @ direction.ravel(), expected, rtol=64 * EPS, atol=64 * EPS)
     assert isinstance(direction, Params)
+
+
+def test_every_statement_of_the_paper_can_be_run() -> None:
+    assert available() == tuple(PAPER)

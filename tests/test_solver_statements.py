@@ -60,7 +60,7 @@ def climbs(neuron: OneNeuron) -> bool:
 
 
 def test_a_step_that_climbs_is_found_and_is_no_larger_than_the_one_reported() -> None:
-    found = find(neurons, climbs, settings=settings(max_examples=2000, derandomize=True, database=None))
+    found = find(neurons, climbs, settings=settings(max_examples=500, derandomize=True, database=None))
     assert climbs(found)
     assert abs(found.u) + abs(found.w) + abs(found.v) + found.T <= 8
     exact, swapped = found.by_package()
