@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import factorial
+
 import numpy as np
 import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
+from scipy.linalg import expm
 
 from refimpl import Euler, Gauss, NeuralODE, Params, train
 from refimpl.data import sphere
@@ -13,7 +16,8 @@ from refimpl.training import SGD, Adam, Momentum, linearize
 from refimpl.training.optimizers import GradientDescent
 from verification.catalogue import PAPER, available
 from verification.statements._open_claims import two_models
-from verification.statements._open_features import first_order, scaled
+from verification.statements._open_driven import driven_kernel, driven_limit
+from verification.statements._open_features import at_infinity, first_order, scaled
 from verification.statements._open_linear import bessel, by_exponential
 from verification.statements._open_optimizers import (
     all_epochs,
@@ -123,11 +127,51 @@ def test_the_scale_of_f_leaves_the_residual_and_the_rate_of_the_modes_alone() ->
     assert abs(larger.drift * larger.alpha / constant - 1) <= error / constant + 1e-3
 
 
+def test_a_limit_is_found_below_a_correction_of_the_root_of_the_width() -> None:
+    widths, noise = np.asarray([32.0, 64.0, 128.0]), np.random.default_rng(0).standard_normal((3, 40))
+    exact = np.repeat(0.5 + 3 * widths[:, None] ** -0.5, 4, axis=1)
+    value, half, wider = at_infinity(widths, exact)
+    assert abs(value - 0.5) <= 64 * EPS
+    assert half <= wider <= 1e-12
+    value, half, wider = at_infinity(widths, 3 * widths[:, None] ** -0.5 + 0.1 * noise)
+    assert abs(value) <= wider  # and no limit where there is none
+    assert 0 < half < wider
+
+
 def test_linear_state_space_kernels() -> None:
     net = NeuralODE("identity", horizon=1.3, sigma_u=0.9, sigma_w=0.8, sigma_v=1.1)
     theta, X = net.init(9, 3, seed=0), sphere(4, 3, seed=1)
     np.testing.assert_allclose(by_exponential(net, theta, X), net.ntk(theta, X, solver=Gauss()), rtol=1e-11)
     np.testing.assert_allclose(bessel(net, X), net.limit().ntk(X), rtol=1e-12, atol=1e-12)
+
+
+def test_the_driven_kernel_is_the_square_of_the_gradient() -> None:
+    """By central differences of f = v̂ᵀ (e^{T𝒲} − I) 𝒲⁻¹ σ_u U x, which shares no code with it."""
+    net = NeuralODE("identity", horizon=1.3, sigma_u=0.9, sigma_w=0.8, sigma_v=1.1)
+    theta, x, n = net.init(4, 2, seed=0), np.asarray([0.6, -0.7]), 4
+
+    def f(p: np.ndarray) -> float:
+        U, W, v = p[:8].reshape(4, 2), 0.8 / 2 * p[8:24].reshape(4, 4), p[24:]
+        return float(1.1 / np.sqrt(n) * v @ (expm(1.3 * W) - np.eye(n)) @ np.linalg.solve(W, 0.9 * U @ x))
+
+    p, h = np.concatenate([theta.U.ravel(), theta.W.ravel(), theta.v]), 1e-4
+
+    def square(step: float) -> float:
+        return sum(((f(p + step * e) - f(p - step * e)) / (2 * step)) ** 2 for e in np.eye(p.size))
+
+    wide, narrow = square(2 * h), square(h)
+    found = driven_kernel(net, theta, x)
+    assert abs((4 * narrow - wide) / 3 - found) <= abs(narrow - wide) + 1e-10 * found  # rounding, eps/h
+
+
+def test_the_driven_limit_is_the_sum_of_its_series() -> None:
+    """v and U: Σ_{k≥1} Z^{2k}/k!² each, W: Σ_{k≥1, l≥0} Z^{2(k+l+1)}/(k+l+1)!², over σ_w²."""
+    net = NeuralODE("identity", horizon=1.3, sigma_u=0.9, sigma_w=0.8, sigma_v=1.1)
+    Z = 1.3 * 0.8
+    single = sum(Z ** (2 * k) / factorial(k) ** 2 for k in range(1, 20))
+    double = sum(Z ** (2 * (k + m + 1)) / factorial(k + m + 1) ** 2 for k in range(1, 20) for m in range(20))
+    expected = (0.9 * 1.1 / 0.8) ** 2 * (2 * single + double)
+    assert abs(driven_limit(net) / expected - 1) <= 64 * EPS
 
 
 def test_a_linear_network_cannot_fit_an_even_target() -> None:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from refimpl import Euler, Gauss, NeuralODE, Params, train
 from verification import Agreement, Config
 from verification.statements._data import DIM, Array
 from verification.statements._exponents import Exponent, exponent
 from verification.statements._linear_theory import dual_path
+from verification.statements._statistics import LEVEL
 
 SOLVER = Gauss(nodes=5, steps=1)
 """A fixed scheme, whose gradient is the exact one of its own output."""
@@ -118,6 +120,28 @@ class Features:
         gains = np.asarray([[abs(run.after - run.before) for run in row] for row in runs])
         return exponent(self.widths, gains[None])
 
+    @property
+    def rich_limits(self) -> dict[str, tuple[float, float, float]]:
+        """Drift and gain at α = n^(−1/2) for n → ∞, as of `at_infinity`."""
+        drifts = np.asarray([[run.drift for run in row] for row in self.rich])
+        gains = np.asarray([[run.after - run.before for run in row] for row in self.rich])
+        return {"drift": at_infinity(self.widths, drifts), "gain": at_infinity(self.widths, gains)}
+
+
+def at_infinity(widths: Array, values: Array) -> tuple[float, float, float]:
+    """D of D + C n^(−1/2) from independent values (M, draws), and the half-widths of its intervals (95 %, `LEVEL`).
+
+    The next term of the mean field: α⁻¹ DK is O(n^(−1/2)) where α⁻² D²K is O(1).
+    """
+    x = np.repeat(widths**-0.5, values.shape[1])
+    design, y = np.stack([np.ones_like(x), x], axis=1), values.ravel()
+    found, *_ = np.linalg.lstsq(design, y, rcond=None)
+    degrees = y.size - 2
+    scatter = float(np.sum((y - design @ found) ** 2)) / degrees
+    error = float(np.sqrt(scatter * np.linalg.inv(design.T @ design)[0, 0]))
+    half, wider = (float(stats.t.ppf((1 + level) / 2, degrees)) * error for level in (0.95, LEVEL))
+    return float(found[0]), half, wider
+
 
 def features(config: Config, X: Array, y: Array, name: str = "tanh") -> Features:
     """The experiment."""
@@ -128,7 +152,7 @@ def features(config: Config, X: Array, y: Array, name: str = "tanh") -> Features
         theta = net.init(n, DIM, seed=config.rng("features", name, n, draw))
         return theta, net.ntk(theta, X, solver=solver)
 
-    alphas = np.asarray([64.0, 16.0, 4.0, 1.0, swept**-0.25, swept**-0.5])
+    alphas = np.asarray([64.0, 16.0, 4.0, 1.0, swept**-0.5])
     sweep, constants = [], []
     for draw in config.progress(range(draws if config.full else 2), "scales of f"):
         theta, K = drawn(swept, draw, SOLVER)

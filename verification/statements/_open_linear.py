@@ -83,7 +83,7 @@ class Linear:
 
 def linear(config: Config, X: Array) -> Linear:
     """The experiment."""
-    widths, draws = ([32, 64, 128, 256, 512], 20) if config.full else ([32, 64, 128, 256], 16)
+    widths, draws = ([32, 64, 128, 256, 512], 20) if config.full else ([32, 64, 128, 256], 10)
     net = NeuralODE("identity", horizon=HORIZON)
     limit, error = bessel(net, X), np.zeros((len(widths), draws))
     for i, n in enumerate(widths):

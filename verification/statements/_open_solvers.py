@@ -147,7 +147,7 @@ def _costs(net: NeuralODE, theta: Params, X: Array, y: Array) -> list[Cost]:
             if max(error(g), error(effort.gradient)) <= TARGETS[-1]:
                 break
     fixed: dict[str, list[tuple[str, Solver]]] = {
-        "Euler": [(f"$L = {2**k}$", Euler(2**k)) for k in range(3, 11)],
+        "Euler": [(f"$L = {2**k}$", Euler(2**k)) for k in range(3, 10)],
         "Gauss": [(f"{m} nodes", Gauss(m, 1)) for m in range(2, 9)],
     }
     for name, solvers in fixed.items():

@@ -10,6 +10,7 @@ from verification.statements._data import DIM
 from verification.statements._open_claims import features as feature_claims
 from verification.statements._open_claims import models, optimizers, pencil
 from verification.statements._open_claims import rates as rate_claims
+from verification.statements._open_driven import driven
 from verification.statements._open_features import STEPS, drift_roads, features
 from verification.statements._open_linear import linear
 from verification.statements._open_optimizers import RULES, followed
@@ -33,12 +34,12 @@ TARGETS = np.asarray([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
 def run(config: Config) -> Result:
     X = sphere(TARGETS.size, DIM, seed=config.rng("points"))
     cells, solver, rules = grid(config, X), design(config), followed(config, X, TARGETS)
-    scales, model = features(config, X, TARGETS), linear(config, X)
+    scales, model, fed = features(config, X, TARGETS), linear(config, X), driven(config)
     return Result(
         claims=[
-            *rate_claims(cells), *solvers(solver), *optimizers(rules), *feature_claims(scales), *models(model),
+            *rate_claims(cells), *solvers(solver), *optimizers(rules), *feature_claims(scales), *models(model, fed),
         ],
-        agreements=[depth_road(), *solver.roads, *rules.roads, pencil(), drift_roads(scales), *model.roads],
+        agreements=[depth_road(), *solver.roads, *rules.roads, pencil(), drift_roads(scales), *model.roads, fed.road],
         experiment=(
             rf"{TARGETS.size} random points of $S^{{63}}$ with targets $\pm 1$, $\sigma = 1$, $T = 1$. Rates: softplus "
             r"networks on a grid of $n$ and $L$. Solvers: both orders of optimising and discretising on one grid, "
