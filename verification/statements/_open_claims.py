@@ -189,8 +189,8 @@ def features(found: Features) -> list[Claim]:
             "feature-alignment",
             r"What moves is the feature: the alignment $y^T K y / (\|K\| \|y\|^2)$ with the targets goes from "
             rf"{before:.2f} to {after:.2f} at $n = {n}$ and $\alpha = n^{{-1/2}}$, a gain that stays as $n \to "
-            rf"\infty$; at $\alpha = 1$ it falls as $n^{{{lazy_gain.value:.1f} \pm {lazy_gain.half:.1f}}}$ (measured: the gain "
-            r"at $n \to \infty$).",
+            rf"\infty$; at $\alpha = 1$ it falls as $n^{{{lazy_gain.value:.1f} \pm {lazy_gain.half:.1f}}}$ (measured: "
+            r"the gain at $n \to \infty$).",
             Verdict.HOLDS_WITH_SCOPE if gains else Verdict.UNDECIDED,
             measured=limits["gain"][0], predicted="> 0", uncertainty=limits["gain"][1],
             scope="Seen, on random points with balanced labels; no theorem here covers it." if gains
