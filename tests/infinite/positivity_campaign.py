@@ -123,13 +123,13 @@ def inverse_iteration(fx, K, factors):
     """A Rayleigh quotient, once it has stopped to fall."""
     L, pivots = factors
     N = len(K)
-    u = np.asarray([fx.one + (i * i % 7) * (fx.one >> 3) for i in range(N)], object) * (-1) ** np.arange(N)
+    u = fx.array([fx.ctx.mpf(z) for z in np.random.default_rng(N).normal(size=N).tolist()])
     before = None
     for _ in range(200):
         size = fx.sqrt(fx.mul(u, u).sum())
         u = fx.div(u, size)
         value = int(fx.mul(fx.matmul(K, u), u).sum())
-        if before is not None and before - value <= max(abs(value) >> 12, 2):
+        if before is not None and before - value <= max(abs(value) >> 24, 2):
             return value
         before = value
         u = u.copy()
