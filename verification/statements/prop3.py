@@ -23,6 +23,7 @@ from verification.statements._gram import (
     within_hypothesis,
 )
 from verification.statements._hypotheses import as_stated, kernel_ranks, other_parities, polynomials, repaired
+from verification.statements._prop3_certificates import below_noise, null_vectors, off_the_sphere
 from verification.statements._prop3_figures import depth_table, draw, rank_table, spectrum_table
 
 ID = "prop3"
@@ -54,14 +55,16 @@ def run(config: Config) -> Result:
     deep = {name: by_depth(name, L, few) for name, L in config.progress(deepest.items(), "depth")}
     ranks = kernel_ranks(X)
     sets = [(name, source, N) for name in smooth for source in X for N in counts]
+    unseen, proofs = below_noise()
     return Result(
         claims=[
             as_stated(), _positive(limits, sets), repaired(), other_parities(config),
+            unseen, null_vectors(config), off_the_sphere(),
             _depth(deep, limits), _outside(limits, counts[-1]), *polynomials(ranks),
         ],
         agreements=[
             roads.by_hand(limits, few), roads.other_scheme(limits, X, smooth), roads.extrapolated(deep, limits),
-            roads.bessel(X["sphere"]), *roads.one_layer(X["sphere"]), roads.antipodal(config),
+            roads.bessel(X["sphere"]), *roads.one_layer(X["sphere"]), roads.antipodal(config), *proofs,
         ],
         experiment=(
             r"Gram matrices of $K_\infty$ and $K_\infty^L$, $T = 1$, on images of digits (3 and 8) in $S^{63}$ and on "
