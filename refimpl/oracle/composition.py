@@ -20,7 +20,9 @@ from refimpl.oracle.duals import CLOSED, Hermite
 from refimpl.oracle.fixed import Fixed, Ints
 
 
-def convolution(fx: Fixed, a: Sequence[Ints], b: Sequence[Ints], k: int, first: int = 0, last: int | None = None) -> Ints:
+def convolution(
+    fx: Fixed, a: Sequence[Ints], b: Sequence[Ints], k: int, first: int = 0, last: int | None = None
+) -> Ints:
     """Σ_j a_j b_{k−j} over `first` ≤ j ≤ `last` (by default k)."""
     last = k if last is None else last
     return sum((a[j] * b[k - j] for j in range(first, last + 1)), 0 * a[0]) >> fx.bits

@@ -14,6 +14,7 @@ import argparse
 import math
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 
 import mpmath
 import numpy as np
@@ -70,7 +71,7 @@ class Oracle:
         one = self.ctx.one
         self.a, _ = power_series(self.ctx, name, one / 2, (one, one, one), one, terms, TARGET)
         last = [a for a in self.a if a][-4:]
-        ratio = max(float(b / a) for a, b in zip(last, last[1:], strict=False))
+        ratio = max(float(b / a) for a, b in pairwise(last))
         self.tail = last[-1] * ratio / (1 - ratio)  # the a_k fall geometrically or faster
 
     def matrix(self, X, bits):
@@ -177,10 +178,11 @@ def ratios(outcomes, plane):
 
 
 def table(outcomes):
+    answers = [outcome.certified for outcome in outcomes]
     lines = [
-        f"cases {len(outcomes)}, contradicted {sum(o.contradicted for o in outcomes)}, "
-        f"positive {sum(o.certified is True for o in outcomes)}, null vector {sum(o.certified is False for o in outcomes)}"
-        f", undecided {sum(o.certified is None for o in outcomes)}, singular {sum(o.singular for o in outcomes)}"
+        f"cases {len(outcomes)}, contradicted {sum(o.contradicted for o in outcomes)}, positive {answers.count(True)}, "
+        f"null vector {answers.count(False)}, undecided {answers.count(None)}, "
+        f"singular {sum(o.singular for o in outcomes)}"
     ]
     for label, plane in (("d = 2", True), ("d ≥ 3", False)):
         found = ratios(outcomes, plane)
