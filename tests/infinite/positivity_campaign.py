@@ -201,6 +201,8 @@ def main():
     parser.add_argument("--most", type=int, default=60, help="largest N")
     parser.add_argument("--minutes", type=float, default=math.inf, help="CPU time after which it stops")
     given = parser.parse_args()
+    if given.terms < given.most + 16:  # else the truncated series is singular for want of rank on the circle
+        parser.error(f"--terms must be at least --most + 16 = {given.most + 16}, got {given.terms}")
     oracles = {name: Oracle(name, given.terms) for name in ACTIVATIONS}
     outcomes = []
     for number in range(given.count):
