@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from scipy.special import erf
 
-from refimpl import AccuracyError, Gauss, NeuralODE, Params, SolveIVP
+from refimpl import AccuracyError, Gauss, NeuralODE, Params, SolveIVP, activations
+from refimpl.finite.residual import _between_nodes, _displacement, _gaps
+from refimpl.finite.system import System
+from refimpl.scheme import gauss
 from tests import formulas
 
 TIGHT = SolveIVP(rtol=1e-12, atol=1e-14)
@@ -173,3 +176,51 @@ def test_gauss_looks_at_the_activation_of_the_end_and_not_at_its_state_alone():
         theta, x, SolveIVP(rtol=1e-13, atol=1e-14)
     )  # to 1e-7 of h, a hundred steps of 1e-13 · 1e6 at most
     assert found is None or abs(found[0] - exact[0]) < (1e-6 + 1e-5) * np.linalg.norm(theta.v)
+
+
+# The parts, by hand
+
+
+def linear_system(rates, start, horizon=1.5):
+    """Neurons h_i' = rates_i h_i that do not see each other; one row of `start` a sample."""
+    return System(np, activations.get("identity"), horizon, np.diag(rates), np.ones(len(rates)), np.asarray(start).T)
+
+
+def test_a_displacement_counts_by_what_the_flow_makes_of_it_or_where_it_acts():
+    """Of a linear neuron: |± m e^{a (T − t)}| for a step displaced by m at t, whatever the sign."""
+    rates, start = np.array([0.8, -0.6, 0.3]), np.array([[2.0, 1.0, -1.0], [0.5, -3.0, 4.0]])
+    system, scheme = linear_system(rates, start), gauss(12, 3, 1.5)
+    terminal = np.exp(1.5 * rates)[:, None] * system.h0
+    sizes = np.array([[0.03, 0.02], [0.05, 0.01], [0.04, 0.07]])
+    for k in range(3):
+        missed = [sizes * (j == k) for j in range(3)]
+        grown = sizes * np.exp(rates * (1.5 - 0.5 * k))[:, None]
+        # Two runs of the flow in float64, of which the difference is taken.
+        allowed = 100 * np.finfo(float).eps * np.abs(terminal).max()
+        found = _displacement(system, scheme, terminal, missed)
+        np.testing.assert_allclose(found, np.maximum(sizes, grown), rtol=0, atol=allowed)
+
+
+def test_a_displacement_of_rounding_is_not_followed():
+    """Of rounding in the largest entry of each sample; a growth of e^30 would show it."""
+    rates, start = np.array([20.0, 1.0]), np.array([[1.0, 1.0], [1e-6, 1e-6], [1.0, 1.0]])
+    system, scheme = linear_system(rates, start), gauss(16, 4, 1.5)
+    terminal = np.exp(1.5 * rates)[:, None] * system.h0
+    rounding = math.sqrt(2) * np.finfo(float).eps * terminal.max(axis=0)
+    for factors, followed in (((0.9, 0.9, 0.9), False), ((0.9, 1.1, 0.9), True), ((1.1, 0.9, 0.9), True)):
+        missed = [np.broadcast_to(np.asarray(factors) * rounding, (2, 3)), *[np.zeros((2, 3))] * 3]
+        assert bool((_displacement(system, scheme, terminal, missed) > missed[0]).any()) == followed
+
+
+def test_between_the_nodes_each_neuron_is_seen_for_itself():
+    """The largest over the gaps of width × |W| |jump of φ|; the identity jumps nowhere but by rounding."""
+    rng, scheme = np.random.default_rng(0), gauss(4, 2, 1.5)
+    W, start = rng.normal(size=(3, 3)), rng.normal(size=(3, 2))
+    system = System(np, activations.get("erf"), 1.5, W, np.ones(3), start)
+    phi = rng.normal(size=(4, 3, 2))
+    h, jump, moved = _between_nodes(system, scheme, start, phi, W @ phi)
+    widths = 0.75 * _gaps(4).widths
+    by_hand = np.stack([[widths[g] * np.abs(W) @ np.abs(jump[g, :, i]) for i in range(2)] for g in range(5)])
+    np.testing.assert_allclose(moved, by_hand.max(axis=0).T, rtol=1e-14)
+    np.testing.assert_allclose(h[0], start, rtol=1e-13)
+    np.testing.assert_allclose(h[-1], start + 0.75 * np.einsum("j,jni->ni", scheme.b, W @ phi), rtol=1e-13)
