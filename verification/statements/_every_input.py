@@ -1,0 +1,83 @@
+"""λ_t = ∂f/∂h_t at every input, as printed, and at almost every one: ReLU at x = 0 and elsewhere."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from refimpl import KinkEvents, NeuralODE, Params
+from verification import Claim, Config, Verdict
+from verification.statements._conventions import STEP, STEPS, one_sided
+from verification.statements._data import Array
+from verification.statements._piecewise_linear import flow
+
+PRECISE = KinkEvents(rtol=1e-10)
+
+WIDTHS = (1, 2, 8, 64)
+
+
+def _network(config: Config, width: int) -> tuple[NeuralODE, Params]:
+    net = NeuralODE("relu")
+    return net, net.init(width, 2, seed=config.rng("input", width))
+
+
+def _exact_outputs(net: NeuralODE, theta: Params, states: Array) -> Array:
+    """f from the states (k, n) at t = 0, none of whose components is 0, by exponentials between the crossings."""
+    moved = Params(states.T.copy(), theta.W, theta.v)
+    ends = np.stack([flow(net, moved, unit).end for unit in np.eye(len(states))])
+    f: Array = net.sigma_v / math.sqrt(theta.width) * net.phi.phi(ends) @ theta.v
+    return f
+
+
+def every_input(config: Config) -> Claim:
+    """x = 0 with ReLU: h_t = 0, and f is positively homogeneous in h_t, so its one-sided derivatives are f(±e).
+
+    Along e = (1, …, 1) they are f(e) and, as the negative orthant is at rest, f(−e) = 0.
+    """
+    gaps = []
+    for width in WIDTHS:
+        above, below = _exact_outputs(*_network(config, width), np.array([[1.0], [-1.0]]) * np.ones(width))
+        gaps.append(abs(above + below) / (abs(above) + abs(below)))
+    allowed = max(WIDTHS) * float(np.finfo(float).eps)
+    return Claim(
+        "adjoint-every-input",
+        r"As printed, for every $x \in \mathbb{R}^d$: $\lambda_t = \partial f / \partial h_t$ at $x = 0$ (measured: "
+        r"smallest relative difference of the two one-sided derivatives of $f$ in $h_0$ along $(1, \dots, 1)$ with "
+        rf"ReLU, random networks of $n = {', '.join(map(str, WIDTHS))}$; 0 if $\partial f / \partial h_0$ exists).",
+        Verdict.FAILS if min(gaps) > allowed else Verdict.HOLDS,
+        measured=min(gaps),
+        predicted=0,
+        uncertainty=allowed,
+        scope=(
+            r"At $x = 0$ ReLU has $h_t = 0$ for every $\theta$, and $f$ has no derivative in $h_t$ unless $v = 0$; "
+            r"smallest counterexample: $n = d = 1$, $W = 0$, $f = v \max(h_0, 0)$. Nor does it hold for all $x \neq 0$ "
+            r"at once: with $n = 1$, $d = 2$ every $U$ has unit vectors $x$ with $U x = 0$. It is true for each fixed "
+            r"$x \neq 0$ almost surely, and for all $x$ and $\theta$ if $\phi$ is differentiable everywhere."
+        ),
+    )
+
+
+def almost_every_input(config: Config) -> Claim:
+    """The repaired sentence where the last one fails: both one-sided derivatives along e = (1, …, 1) are λ_0·e."""
+    found = []
+    for width in WIDTHS:
+        net, theta = _network(config, width)
+        x = config.rng("input", "x", width).standard_normal((1, 2))
+        adjoint = net.trajectory(theta, x, np.zeros(1), PRECISE).adjoint[0, 0]
+        size = float(np.linalg.norm(adjoint)) * math.sqrt(width) or 1.0
+        for side in (1.0, -1.0):
+            states = theta.U @ x[0] + side * STEP * STEPS[:, None] * np.ones(width)
+            slope, error = one_sided(_exact_outputs(net, theta, states))
+            found.append((abs(side * slope - float(adjoint.sum())) / size, error / size + 10 * PRECISE.rtol))
+    return Claim(
+        "adjoint-almost-every-input",
+        r"Repaired: for each fixed $x \neq 0$, almost surely, $\lambda_t = \partial f / \partial h_t$ at all $t$, "
+        r"whatever $\phi'$ is given at kinks, because $h_0$ has a density that the flow carries along (measured: "
+        r"difference of $\lambda_0$ and the one-sided derivative furthest from it, relative to $\sqrt n \|\lambda_0\|$ "
+        r"for the networks and the direction of the last claim at a random $x$).",
+        Verdict.HOLDS if all(difference <= error for difference, error in found) else Verdict.FAILS,
+        measured=max(difference for difference, _ in found),
+        predicted=0,
+        uncertainty=max(error for _, error in found),
+    )
