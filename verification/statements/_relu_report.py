@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from verification import Table
 from verification.statement import Value
+from verification.statements._relu_constructed import NEAR, Constructed
 from verification.statements._relu_curves import QUANTITIES, Curves, Exact
+from verification.statements._relu_deep import Deep
 from verification.statements._relu_reference import REFERENCES, Reference
 from verification.statements._relu_wide import Draws, Prediction
 from verification.statements._statistics import half_width
 from verification.style import BLACK, GREY, guide, loglog, new_figure, series
 
 
-def figure(found: Curves, case: Draws, limit: Prediction, solved: Mapping[str, Reference]) -> Figure:
-    made, (above, below) = new_figure(rows=2)
+def figure(
+    found: Curves, case: Draws, limit: Prediction, solved: Mapping[str, Reference], made_up: Constructed, deepest: Deep
+) -> Figure:
+    made, (above, below, third) = new_figure(rows=3)
     label = r"$\|\nabla_\theta f^L - \nabla_\theta f\|$"
     loglog(above, "depth $L$", label, xticks=case.depths, title=f"random networks, $n = {case.width}$")
     above.plot(case.depths, np.concatenate(list(case.gradient.transpose(0, 2, 1))).T, color=GREY, lw=0.5, alpha=0.5)
@@ -40,7 +45,26 @@ def figure(found: Curves, case: Draws, limit: Prediction, solved: Mapping[str, R
         series(below, found.depths, found.to_reference[name], label=f"gradient, {name}", index=index)
     guide(below, found.depths, slope=-1, through=(found.depths[-1], found.norm[-1]), label="predicted $L^{-1}$")
     below.legend(loc="lower left", fontsize=7.5)
+    _constructed(third, made_up, deepest)
     return made
+
+
+def _constructed(axes: Axes, found: Constructed, deepest: Deep) -> None:
+    loglog(
+        axes,
+        "depth $L$",
+        "gradient difference",
+        xticks=np.union1d(found.depths, deepest.depths),
+        title="constructed networks, and a random one",
+    )
+    series(axes, found.depths, found.on, label="on the kink at $T$", index=0)
+    series(axes, found.depths, found.near, label=rf"off it by {NEAR:g}", index=1)
+    series(axes, found.depths, found.touch, label="touching it before $T$", index=2)
+    series(axes, deepest.depths, deepest.norm, label=f"random, $n = {deepest.width}$", index=3)
+    series(axes, deepest.depths[1:], deepest.extrapolated, label="the same, extrapolated", index=4)
+    guide(axes, found.depths, slope=-0.5, through=(found.depths[-1], found.touch[-1]), label="$L^{-1/2}$, $L^{-1}$")
+    guide(axes, deepest.depths, slope=-1, through=(deepest.depths[-1], deepest.norm[-1]), label="_")
+    axes.legend(loc="lower left", fontsize=7.5)
 
 
 def slopes(deep: Mapping[str, Curves]) -> Table:

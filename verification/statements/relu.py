@@ -10,7 +10,13 @@ from refimpl import Euler, NeuralODE
 from verification import Claim, Config, Result, Verdict
 from verification.statements._data import DIM, Array, inputs, powers_of_two
 from verification.statements._piecewise_linear import gradient
+from verification.statements._relu_constructed import claims as constructed_claims
+from verification.statements._relu_constructed import constructed
 from verification.statements._relu_curves import Curves, Exact, curves, flat
+from verification.statements._relu_deep import deep as deep_network
+from verification.statements._relu_deep_report import agreements as deep_roads
+from verification.statements._relu_deep_report import claims as deep_claims
+from verification.statements._relu_deep_report import floors as deep_floors
 from verification.statements._relu_reference import REFERENCES, Reference, references, roads
 from verification.statements._relu_report import figure, floors, round_, slopes, wide
 from verification.statements._relu_wide import FLAT, SHALLOWEST, Draws, Prediction, leading, monte_carlo
@@ -44,13 +50,19 @@ def run(config: Config) -> Result:
     plan = {128: (64, 12), 512: (24, 12)} if config.full else {128: (20, 10)}
     many = [Draws.of(config, net, n, draws, powers_of_two(0, top), first) for n, (draws, top) in plan.items()]
     limit = Prediction.of(net, powers_of_two(0, 9 if config.full else 7), 2048 if config.full else 512)
+    deepest, control = deep_network(config)
+    made_up = constructed(powers_of_two(0, 17 if config.full else 13))
+    special, special_roads = constructed_claims(made_up)
     return Result(
         claims=[
             _rate(deep, "output"), _constant(deep["relu"]), _rate(deep, "gradient"),
             _plateau(config, net, first, many, limit), _mean_square(config, many, limit), _rate(deep, "ntk"),
-            _floor(deep["relu"], solved),
+            _floor(deep["relu"], solved), *deep_claims(deepest, control), *special,
         ],
-        agreements=[*roads(config), *monte_carlo(many, limit), leading(net, limit, first[0])],
+        agreements=[
+            *roads(config), *monte_carlo(many, limit), leading(net, limit, first[0]), *deep_roads(config, deepest),
+            *special_roads,
+        ],
         experiment=(
             r"ReLU ResNets (6) with $L = 1, 2, 4, \dots$ layers against the Neural ODE of the same $\theta$, $T = 1$. "
             r"Between two crossings of the kink the ODE is linear; its output and gradient are computed to rounding "
@@ -59,28 +71,33 @@ def run(config: Config) -> Result:
             rf"digits and {COUNT} points of the sphere $S^{{63}}$; many networks at one of each. The gradient "
             r"difference is the Euclidean norm over all entries of $\theta$ (and over the inputs, for one network). "
             r"Slopes of one network are taken over those depths beyond the last at which a neuron of the last layer "
-            r"is on in the ResNet and off in the Neural ODE, or the other way round."
+            r"is on in the ResNet and off in the Neural ODE, or the other way round. One smaller network is followed "
+            rf"to $L = {deepest.depths[-1]:g}$, and three that are constructed."
         ),
         size={
             "n": sorted({width, *plan}), "d": DIM, "N": 2 * COUNT, "L": depths.astype(int),
             "networks": [case.gradient.shape[0] for case in many], "crossings per input": round(exact.crossings, 1),
             "smallest rate at a crossing": round_(exact.slowest),
         },
-        figure=figure(deep["relu"], many[0], limit, solved),
+        figure=figure(deep["relu"], many[0], limit, solved, made_up, deepest),
         alt=(
-            "Two log-log panels. Above: gradient difference against depth for many random networks; the root mean "
+            "Three log-log panels. Above: gradient difference against depth for many random networks; the root mean "
             "square follows the predicted curve of slope minus one half, while a single input's curve, drawn bold, is "
             "flat over many doublings of depth. Below: one network; output and gradient differences to the exact "
             "Neural ODE fall with slope minus one, while those to gradients from an adaptive solver with loose "
-            "tolerance level off."
+            "tolerance level off. At the bottom: constructed networks; on the kink at the end the difference is "
+            "constant, near it constant up to a depth, for a touch of slope minus one half; a random one falls with "
+            "slope minus one, and so does its extrapolation."
         ),
         caption=(
             rf"Above: {len(many[0].gradient)} networks with $n = {many[0].width}$ at one digit and one random point "
             r"(thin), the root mean square with 95 % intervals, the prediction for $n \to \infty$, and the input whose "
             r"curve is constant for longest (black). "
-            rf"Below: one network with $n = {width}$, against the exact gradient and against gradients by RK45."
+            rf"Below: one network with $n = {width}$, against the exact gradient and against gradients by RK45. At the "
+            r"bottom: the constructed networks, and a random one with its extrapolation "
+            r"$2 \nabla_\theta f^{2L} - \nabla_\theta f^L$."
         ),
-        tables=[slopes(deep), floors(deep["relu"], solved, exact), wide(many, limit)],
+        tables=[slopes(deep), floors(deep["relu"], solved, exact), deep_floors(deepest), wide(many, limit)],
     )  # fmt: skip
 
 
