@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from refimpl.backend import to_host
-from refimpl.infinite.inputs import LARGEST_NORM, Pairs, angles, pairs_of
+from refimpl.infinite.inputs import LARGEST_NORM, NEARLY_PARALLEL, Pairs, angles, pairs_of
 
 EPS = float(np.finfo(float).eps)
 
@@ -71,6 +71,25 @@ def test_a_small_angle_costs_no_more_than_the_rounding_of_the_inputs(
     # θ of unit vectors known to eps each is known to some eps, so 1 − |cos θ| to some θ eps, and it is rounded to eps/2
     bound = 8 * EPS * math.sin(theta) + 2 * EPS if abs(truth) > 0.99 else (dim + 4) * EPS
     assert abs(cosine[0, 0] - truth) <= bound
+
+
+@given(angle, st.booleans(), st.booleans())
+def test_angles_are_those_of_the_inputs_however_small(theta: float, opposite: bool, second: bool) -> None:
+    """Of (1, 0) and (cos θ, sin θ), whose rounded entries have the angle atan2; acos is used up to a cosine near 1."""
+    sign = -1.0 if opposite else 1.0
+    x, y = np.array([[1.0, 0.0]]), np.array([[math.cos(theta), math.sin(theta)]])
+    exact = abs(math.atan2(y[0, 1], y[0, 0]))
+    exact = math.pi - exact if opposite else exact
+    if second:
+        pairs, _ = pairs_of(np, sign * x, y, directions_only=False)
+        (found,) = pairs.angle
+    else:
+        pairs, _ = pairs_of(np, np.concatenate([sign * x, y]), None, directions_only=False)
+        found = pairs.angle[1]
+        assert pairs.angle[0] == pairs.angle[2] == 0
+    assert abs(found - exact) <= 8 * EPS / math.sqrt(1 - NEARLY_PARALLEL**2)
+    if abs(math.cos(theta)) > NEARLY_PARALLEL:
+        assert abs(found - exact) <= 4 * EPS * (1 + exact)
 
 
 @given(matrices(4, 4), matrices(3, 4))
