@@ -7,11 +7,15 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 # Fixed examples by default: the same checkout gives the same verdict. "thorough" looks for new counterexamples.
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50, database=None, print_blob=True)
 settings.register_profile("quick", settings.get_profile("ci"), max_examples=10)
+# For a test that is to fail: no search for the smallest example.
+settings.register_profile(
+    "mutation", settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate), report_multiple_bugs=False,
+)  # fmt: skip
 settings.register_profile("thorough", deadline=None, max_examples=1000, database=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
