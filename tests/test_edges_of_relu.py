@@ -14,7 +14,7 @@ from refimpl.data import sphere
 from verification.config import Config
 from verification.statements import _relu_deep
 from verification.statements._pencil import INPUT, network
-from verification.statements._piecewise_linear import gradient
+from verification.statements._piecewise_linear import flow, gradient
 from verification.statements._relu_constructed import GAP, constructed, on_the_kink, third, third_by_euler, touching
 from verification.statements._relu_curves import flat
 from verification.statements._relu_deep import Deep, backpropagated, deep
@@ -34,12 +34,12 @@ def stays_apart(case: Any) -> bool:
         return False
     net, theta = network("relu", W, start, v[: len(start)], horizon)
     try:
-        _, _, (end,) = gradient(net, theta, INPUT)
+        end = flow(net, theta, INPUT[0]).end
     except ArithmeticError:  # two neurons on the kink at once
         return False
-    if np.abs(end.end).min() > 64 * EPS:
+    if np.abs(end).min() > 64 * EPS:
         return False
-    exact = flat(gradient(net, theta, INPUT, on=end.end[None] > 64 * EPS)[1])
+    exact = flat(gradient(net, theta, INPUT, on=end[None] > 64 * EPS)[1])
     levels = [float(np.linalg.norm(flat(net.jacobian(theta, INPUT, Euler(L))) - exact)) for L in (32, 128)]
     return levels[1] > 0.5 * levels[0] > 0.05
 

@@ -206,7 +206,7 @@ def relative_size(xp: Namespace, change: Array, reference: Array) -> float:
 
 
 def _relative_change(xp: Namespace, new: Array, old: Array) -> float:
-    """Like `relative_distance`, in the cheaper maximum norm: enough to see an iteration stand still."""
+    """Like `relative_size` of new − old, in the cheaper maximum norm: enough to see an iteration stand still."""
     if 0 in new.shape:
         return 0.0
     return _largest_ratio(xp, xp.max(xp.abs(new - old), axis=-2), xp.max(xp.abs(new), axis=-2))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refimpl import Gauss, NeuralODE, Params
+from refimpl.finite.forward import _relative_change, relative_size
 from refimpl.oracle.finite import Problem, ode
 
 EPS = 2.0**-52
@@ -59,3 +60,25 @@ def test_the_rounding_of_a_large_state_is_no_change_of_what_it_drives(size, seed
     truth = ode(Problem(ctx, "sin", W.tolist(), v.tolist(), [ctx.mpf(u) for u in theta.U[:, 0]]), ctx.one)
     # ∂f/∂φ is of size 1, and φ is off by the rounding of h in each of the eight neurons and in each of some sweeps.
     np.testing.assert_allclose(found, [float(truth.output)], rtol=0, atol=100 * np.finfo(float).eps * size)
+
+
+@pytest.mark.parametrize("where", [(0, 1), (1, 2)])
+def test_a_change_is_relative_to_its_own_sample(where):
+    """Stages (2, n, N) of scales from 1e-200 to 1e200: 3-4-12 with a change of 1-2-2, and rest elsewhere."""
+    scale = np.array([[1e200, 1e-200, 1.0], [1.0, 1e-9, 1e-200]])[:, None, :]
+    reference = np.array([3.0, -4.0, 12.0])[:, None] * scale
+    reference[0, :, 2] = 5.0, 0.0, 0.0
+    change = np.zeros_like(reference)
+    change[where[0], :, where[1]] = np.array([1.0, 2.0, -2.0]) * scale[where[0], 0, where[1]]
+    assert relative_size(np, change, reference) == pytest.approx(3 / 13, rel=8 * EPS)
+    new = reference + change
+    assert _relative_change(np, new, reference) == pytest.approx(2 / 10, rel=1e-6)
+
+
+def test_no_change_of_nothing_is_no_change_and_any_change_of_zero_is_one():
+    """Zero counts as one where it is divided by."""
+    for empty in (np.empty((2, 0, 3)), np.empty((2, 3, 0))):
+        assert relative_size(np, empty, empty) == _relative_change(np, empty, empty) == 0
+    zero, unit = np.zeros((1, 2, 1)), np.array([[[0.0], [0.5]]])
+    assert relative_size(np, zero, zero) == _relative_change(np, zero, zero) == 0
+    assert relative_size(np, unit, zero) == 0.5
