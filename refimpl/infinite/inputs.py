@@ -82,16 +82,13 @@ def pairs_of(xp: Namespace, X: Array, X2: Array | None, *, directions_only: bool
     """
     norms, norms2, cosines, angle = _geometry(xp, X, X2)
     host, host2 = to_host(norms), to_host(norms2)
-    largest = max(host.max(initial=0.0), host2.max(initial=0.0))
-    if not largest < LARGEST_NORM:
-        raise ValueError(f"X and X2 must have rows of norm below {LARGEST_NORM:g}, got {largest:.3g}")
+    _refuse_large(np.concatenate([host, host2]))
     scale = xp.asarray(1.0, dtype=X.dtype, device=X.device)
     if directions_only:
         scale, host, host2 = norms[:, None] * norms2[None, :], np.ones_like(host), np.ones_like(host2)
-    smallest = min((norm for norm in (*host, *host2) if norm > 0), default=1.0)
-    if smallest < SMALLEST_NORM:
-        raise ValueError(f"X and X2 must have rows of norm 0 or above {SMALLEST_NORM:g}, got {smallest:.3g}")
-    radii, index = np.unique(_merge_equal(np.concatenate([host, host2])), return_inverse=True)
+    both = np.concatenate([host, host2])
+    _refuse_small(both)
+    radii, index = np.unique(_merge_equal(both), return_inverse=True)
     rows, columns = np.triu_indices(len(host)) if X2 is None else map(np.ravel, np.indices((len(host), len(host2))))
     flat = xp.asarray(rows * len(host2) + columns, device=X.device)
     pairs = Pairs(
@@ -102,6 +99,31 @@ def pairs_of(xp: Namespace, X: Array, X2: Array | None, *, directions_only: bool
         angle=xp.take(xp.reshape(angle, (-1,)), flat),
     )
     return pairs, scale
+
+
+def norms_in_range(X: Host) -> Host:
+    """Norms of the rows of X, (N,).
+
+    Raises
+    ------
+    ValueError
+        One that `pairs_of` refuses.
+    """
+    norms: Host = _directions(np, X)[0]
+    _refuse_large(norms)
+    _refuse_small(norms)
+    return norms
+
+
+def _refuse_large(norms: Host) -> None:
+    if not norms.max(initial=0.0) < LARGEST_NORM:
+        raise ValueError(f"X and X2 must have rows of norm below {LARGEST_NORM:g}, got {norms.max():.3g}")
+
+
+def _refuse_small(norms: Host) -> None:
+    smallest = min((norm for norm in norms if norm > 0), default=1.0)
+    if smallest < SMALLEST_NORM:
+        raise ValueError(f"X and X2 must have rows of norm 0 or above {SMALLEST_NORM:g}, got {smallest:.3g}")
 
 
 def angles(xp: Namespace, X: Array, X2: Array | None) -> tuple[Array, Array, Array]:

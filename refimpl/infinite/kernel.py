@@ -136,13 +136,14 @@ class Limit:
 
         The bound of λ_min follows in ball arithmetic from lower bounds of the coefficients of K_∞(ρ), also where it is
         far below what a float64 matrix can show. The linear algebra is proved; the coefficients are taken a hundred
-        times their estimated error lower. Inputs whose norms differ by roundings alone count as lying on one sphere.
-        NumPy arrays, of the ODE and not of a ResNet; the bound is for built-in activations.
+        times their estimated error lower. Inputs whose norms differ by roundings alone count as lying on one sphere,
+        and the bound is that of their directions there: of nearly equal inputs such roundings can move λ_min. NumPy
+        arrays, of the ODE and not of a ResNet; the bound is for built-in activations.
 
         Raises
         ------
         ValueError, TypeError
-            A ResNet; bad inputs; arrays of another library.
+            A ResNet; bad inputs, norms that are out of range among them; arrays of another library.
         ImportError
             python-flint, the extra `proof`, is absent.
 

@@ -8,8 +8,11 @@ positive semi-definite (Schur). Every partial sum with lower bounds a_k⁻ of th
 With different norms a_k becomes a positive semi-definite matrix a_k(|x_i|, |x_j|), and
 λ_min(K_∞) ≥ Σ_k min_i a_k(|x_i|, |x_i|) λ_min(G^{∘k}), again by Schur.
 
-The eigenvalue of the partial sum is bounded in ball arithmetic, from the inputs as they are: that is proved. The
-coefficients are those of `refimpl.infinite.power_series`, less a hundred times their estimated error: that is not.
+The eigenvalue of the partial sum is bounded in ball arithmetic, from the directions of the inputs as they are: that is
+proved. The coefficients are those of `refimpl.infinite.power_series`, less a hundred times their estimated error: that
+is not. Inputs whose norms differ by no more than `SPREAD` are taken as points of one sphere, of their mean norm, which
+is what normalised rows are meant to be; of three directions within 1e-7 of each other the roundings of the norms
+themselves can move λ_min by as much as it is.
 
 Sources: I. J. Schoenberg, Positive definite functions on spheres (1942), for the series; I. Schur (1911) for the
 powers.
@@ -27,6 +30,7 @@ import numpy as np
 
 from refimpl.activations import BUILTIN
 from refimpl.errors import AccuracyError
+from refimpl.infinite.inputs import norms_in_range
 from refimpl.infinite.power_series import power_series
 from refimpl.quadrature import Host
 
@@ -62,7 +66,8 @@ class Certificate:
         None is undecided.
     lower_bound : float
         λ_min(K_∞) is at least this, if the coefficients are as accurate as they are estimated to be; 0 unless
-        `strictly_positive`, or if the bound is below the smallest float.
+        `strictly_positive`, or if the bound is below the smallest float. If the norms differ by roundings, it is that
+        of the directions on the sphere of their mean norm.
     null_vector : ndarray, shape (N,), or None
         A unit vector u with K_∞ u = 0, if it is not strictly positive definite.
     reason : str
@@ -80,6 +85,7 @@ def positivity(net: NeuralODE, X: Host) -> Certificate:
     exact = [[Fraction(float(z)) for z in row] for row in X]
     if not exact:
         return Certificate(True, np.inf, None, "there are no inputs")
+    norms = norms_in_range(X)
     found = _null_vector(net, exact)
     if found is not None:
         vector, reason = found
@@ -88,7 +94,6 @@ def positivity(net: NeuralODE, X: Host) -> Certificate:
         return Certificate(None, 0.0, None, "the coefficients of an activation of one's own are not certified")
     if not all(any(row) for row in exact):
         return Certificate(None, 0.0, None, "an input is zero, and has no direction")
-    norms = np.linalg.norm(X, axis=1)
     try:
         if np.ptp(norms) <= SPREAD * norms.max():
             return _on_sphere(net, X, float(norms.mean()))

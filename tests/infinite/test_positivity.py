@@ -240,3 +240,11 @@ def test_a_relation_among_orthogonal_inputs_is_found():
 def test_other_libraries_are_refused():
     with pytest.raises(TypeError, match="NumPy arrays only"):
         NeuralODE().limit().positivity(array_api_strict.ones((2, 2), dtype=array_api_strict.float64))
+
+
+@pytest.mark.parametrize("size", [2e-162, 1e160])
+def test_norms_whose_squares_over_or_underflow_are_refused_as_by_the_kernel(size):
+    limit = NeuralODE("sin", sigma_u=1 / size).limit()
+    for method in (limit.positivity, limit.ntk):
+        with pytest.raises(ValueError, match="rows of norm"):
+            method(size * np.eye(2))

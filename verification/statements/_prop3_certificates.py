@@ -18,7 +18,7 @@ CASES = {"softplus": 33, "sin": 41}
 
 SIGMA_U = 0.25
 
-NO_PROOFS = "Needs python-flint, the extra `proof`."
+NO_PROOFS = "Needs python-flint, which the extra proof brings."
 
 
 def can_prove() -> bool:
