@@ -394,6 +394,20 @@ def test_ctrl_c_ends_with_status_130_and_leaves_nothing(slow: str, folder: Path)
     assert os.listdir(folder) == ["x.npy"]
 
 
+@pytest.mark.parametrize("delay", [0.01, 0.1, 0.3, 0.6])
+def test_ctrl_c_while_the_package_is_imported_is_one_line(delay: float) -> None:
+    """Of the command as it is installed, which no import has preceded."""
+    program = "import sys; from _refimpl_command import main; print('!', flush=True); sys.exit(main())"
+    child = process(program, "check", "json:Candidate")
+    assert child.stdout is not None
+    assert child.stdout.read(1) == "!"
+    time.sleep(delay)
+    child.send_signal(signal.SIGINT)
+    error = child.communicate(timeout=30)[1]
+    # It may have found its answer before.
+    assert (child.returncode, error) == (130, "refimpl: interrupted\n") or (child.returncode == 2 and "json" in error)
+
+
 # --- check --------------------------------------------------------------------------------------------------------
 
 

@@ -56,10 +56,11 @@ def run_isolated(code: str, path: Path, *arguments: str) -> str:
     return result.stdout
 
 
-def test_wheel_holds_refimpl_its_pytest_plugin_and_nothing_else(names: list[str]) -> None:
+def test_wheel_holds_refimpl_its_command_and_pytest_plugin_and_nothing_else(names: list[str]) -> None:
     version = PROJECT["version"]
     assert {name.partition("/")[0] for name in names} == {
         "refimpl",
+        "_refimpl_command.py",
         "_refimpl_pytest.py",
         f"refimpl-{version}.dist-info",
     }
