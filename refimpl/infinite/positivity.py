@@ -11,8 +11,8 @@ With different norms a_k becomes a positive semi-definite matrix a_k(|x_i|, |x_j
 The eigenvalue of the partial sum is bounded in ball arithmetic, from the directions of the inputs as they are: that is
 proved. The coefficients are those of `refimpl.infinite.power_series`, less a hundred times their estimated error: that
 is not. Inputs whose norms differ by no more than `SPREAD` are taken as points of one sphere, of their mean norm, which
-is what normalised rows are meant to be; of three directions within 1e-7 of each other the roundings of the norms
-themselves can move λ_min by as much as it is.
+is what normalised rows are meant to be, and the bound is that of these points: of directions within 1e-7 of each other
+the roundings of the norms themselves can move λ_min by a multiple of itself.
 
 Sources: I. J. Schoenberg, Positive definite functions on spheres (1942), for the series; I. Schur (1911) for the
 powers.
@@ -65,9 +65,9 @@ class Certificate:
     strictly_positive : bool or None
         None is undecided.
     lower_bound : float
-        λ_min(K_∞) is at least this, if the coefficients are as accurate as they are estimated to be; 0 unless
-        `strictly_positive`, or if the bound is below the smallest float. If the norms differ by roundings, it is that
-        of the directions on the sphere of their mean norm.
+        λ_min(K_∞) is at least this, if the coefficients are as accurate as they are estimated to be: for X as it is if
+        its norms are equal or differ by more than 1e-14 of them, otherwise for r x_i/|x_i| with the mean norm r. 0
+        unless `strictly_positive`, or if the bound is below the smallest float.
     null_vector : ndarray, shape (N,), or None
         A unit vector u with K_∞ u = 0, if it is not strictly positive definite.
     reason : str
@@ -188,8 +188,10 @@ def _on_sphere(net: NeuralODE, X: Host, radius: float) -> Certificate:
     if best is None:
         return Certificate(None, 0.0, None, "the partial sum of the power series cannot be proved positive definite")
     return Certificate(
-        True, best[0], None, f"λ_min of the first {terms} terms of the power series in ρ is at least 10^{best[1]:.2f}"
-    )
+        True, best[0], None,
+        f"on the sphere of radius {radius:.17g} λ_min of the first {terms} terms of the power series in ρ is at least "
+        f"10^{best[1]:.2f}",
+    )  # fmt: skip
 
 
 def _of_different_norms(net: NeuralODE, X: Host, norms: Host) -> Certificate:

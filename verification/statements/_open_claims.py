@@ -21,7 +21,7 @@ MARGIN = 0.06
 def _rate(id: str, text: str, fit: Exponent, predicted: float, *, at_most: bool = False) -> Claim:
     verdict = fit.at_most(predicted) if at_most else fit.meets(predicted)
     shown = rf"$\le {predicted:g}$" if at_most else predicted
-    return Claim(id, text, verdict, fit.value, shown, fit.half, fit.scope(verdict))
+    return Claim(id, text, verdict, fit.value, shown, fit.wider, fit.scope(verdict))
 
 
 # Rates

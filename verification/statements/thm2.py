@@ -100,6 +100,8 @@ def run(config: Config) -> Result:
         ],
         scope=(
             "Finitely many widths and seeds show an empirical $n_\\delta$ for these inputs; the number of steps is "
-            "finite."
+            "finite. Read-out and scales are those of the NTK parameterisation, $\\sigma_u = \\sigma_v = 1$ if not "
+            "said, which the slides do not fix: $K_\\infty$ is proportional to $\\sigma_v^2$, and for a small one the "
+            "printed step size is stable."
         ),
     )  # fmt: skip
