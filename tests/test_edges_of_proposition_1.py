@@ -52,7 +52,7 @@ def test_hypothesis_finds_a_quadratic_network_without_a_solution() -> None:
     def large(_t: float, h: Any) -> float:
         return float(np.abs(h).max()) - 1e4
 
-    large.terminal = True  # type: ignore[attr-defined]
+    large.terminal = True
 
     def seems_to_have_no_solution(case: Any) -> bool:
         W, start, _, horizon = case

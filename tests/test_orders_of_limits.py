@@ -8,7 +8,7 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from scipy.special import iv
 
-from refimpl import Euler, NeuralODE, Params
+from refimpl import Euler, Gauss, NeuralODE, Params
 from verification import Config
 from verification.statements._chains import (
     log_moments,
@@ -23,7 +23,7 @@ from verification.statements._chains import (
 from verification.statements._ensembles import PAIR
 from verification.statements._independent import diffusion_kernels, independent_kernels
 from verification.statements._limits_architectures import _kernel, step_edge
-from verification.statements._limits_exchange import constant_at_infinity, linear_plane
+from verification.statements._limits_exchange import constant_at_infinity, linear_plane, readout_bound
 
 EPS = float(np.finfo(float).eps)
 
@@ -97,7 +97,7 @@ def test_search_for_networks_whose_limits_do_not_commute_ends_at_the_perceptron(
 def test_edge_of_the_step_is_one_half() -> None:
     claim, agreement = step_edge(Config("limits"))
     assert agreement.agree
-    assert abs(float(claim.measured) - 0.5) < 0.01  # type: ignore[arg-type]
+    assert abs(float(claim.measured) - 0.5) < 0.01
 
 
 def test_sqrt_layers_of_the_identity_are_exponentials() -> None:
@@ -126,7 +126,19 @@ def test_kernel_with_another_step_is_that_of_rescaled_weights() -> None:
 
 
 def test_constant_at_infinity_of_the_identity_is_written_out() -> None:
-    """ℓ = 1, κ = 2 σ_w, Σ^{0,0} = q: C = σ_v σ_w² T² e^{2 σ_w T} √q."""
+    """ℓ = 1, κ = 2 σ_w, Σ^{0,0} = q: C = σ_v σ_w² T² e^{2 σ_w T} √q, and ‖∂_v f‖ ≤ σ_v √q (1 + e^{2 σ_w T})/2."""
     net = NeuralODE("identity", horizon=0.5, sigma_w=0.8, sigma_v=1.1)
-    C, norm = 1.1 * 0.64 * 0.25 * np.exp(0.8), 1.1 * np.sqrt(iv(0, 0.8))
+    C, norm = 1.1 * 0.64 * 0.25 * np.exp(0.8), 1.1 * (1 + np.exp(0.8)) / 2
     np.testing.assert_allclose(np.diagonal(constant_at_infinity(net, PAIR)), 2 * C * norm + C**2, rtol=1e-11)
+
+
+def test_the_readout_is_within_its_bound_and_one_growing_linear_neuron_attains_it() -> None:
+    """‖∂_v f‖ = σ_v ‖φ(h_T)‖/√n; for φ(z) = z, n = 1 and w > 0 it is σ_v |h_0| e^{σ_w w T}."""
+    for name in ("softplus", "tanh"):
+        net = NeuralODE(name, horizon=1.5, sigma_u=0.9, sigma_w=1.2, sigma_v=0.8)
+        theta = net.init(16, 2, seed=1)
+        assert (np.linalg.norm(net.jacobian(theta, PAIR, Gauss()).v, axis=1) < readout_bound(net, theta, PAIR)).all()
+    net = NeuralODE("identity", horizon=1.5, sigma_u=0.9, sigma_w=1.2, sigma_v=0.8)
+    theta = Params(np.array([[2.0]]), np.array([[0.7]]), np.array([1.0]))
+    found = readout_bound(net, theta, np.ones((1, 1)))
+    np.testing.assert_allclose(found, 0.8 * 0.9 * 2.0 * np.exp(1.2 * 0.7 * 1.5), rtol=1e-13)

@@ -25,6 +25,7 @@ BROWSER, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shu
 if BROWSER is None or DRIVER is None:
     pytest.skip("chromium and chromedriver are not installed", allow_module_level=True)
 
+# Imported where it is known to be there: it is in an extra of its own.
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402

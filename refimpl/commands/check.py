@@ -23,6 +23,9 @@ Examples:
   refimpl check adapter:Candidate --quantity ntk --activation relu --digits 6
   refimpl check adapter:Candidate --json scorecard.json --plot scorecard.png
 
+CANDIDATE is a class, an object or a module with any of predict(U, W, v, X, settings), gradient, ntk, resnet_predict, …:
+plain functions of arrays, as the documentation of refimpl.conformance.Candidate says.
+
 The current folder can be imported from, as with python -m. --quantity, --flag and --activation may be repeated.
 
 Quantities: {", ".join(QUANTITIES)}.

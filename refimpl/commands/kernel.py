@@ -102,7 +102,8 @@ def kernel(
         X = read_inputs(input)
         with progress("kernel") as bar:
             values = gram(limit, X, nngp, bar)
-    name = f"{'NNGP' if nngp else 'K_∞' if depth is None else f'K_∞, L = {depth}'}, {activation}, T = {horizon:g}"
+    which, layers = "NNGP" if nngp else "K_∞", "" if depth is None else f", L = {depth}"
+    name = f"{which}{layers}, {activation}, T = {horizon:g}"
     for path in outputs:
         with replacing(path) as temporary, temporary.open("wb") as file:
             _WRITERS[path.suffix.lower()](file, values, curve, name)

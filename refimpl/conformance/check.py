@@ -251,7 +251,8 @@ def _worst_entry(answer: Any, value: Any) -> str:
             index = np.unravel_index(np.argmax(np.abs(got - truth)), truth.shape)
         place = f"{name}[{', '.join(str(i) for i in index)}]"
         mine, right = float(got[index]), float(truth[index])
-        entries.append((abs(mine - right), f"{place} is {mine:.10g}, not {right:.10g}"))
+        form = ".10g" if f"{mine:.10g}" != f"{right:.10g}" else ".17g"
+        entries.append((abs(mine - right), f"{place} is {mine:{form}}, not {right:{form}}"))
     return max(entries)[1]
 
 

@@ -96,7 +96,7 @@ def trend(curves: Mapping[str, Sequence[AtHorizon]], found: Falling) -> Claim:
         scope=(
             r"Not for every $\phi$: for the sigmoid and two unit vectors at 120 degrees $\lambda_{\min}$ falls, by "
             rf"{1 - found.factor:.1%} from $T = 1/64$ to 1, at first as "
-            rf"$\lambda_{{\min}}|_{{T=0}} - {-found.predicted:.2e}\, T^2$."
+            rf"$\lambda_{{\min}}|_{{T=0}} - {-1e3 * found.predicted:.2f} \cdot 10^{{-3}}\, T^2$."
             if ratio - error > 1 and counterexample else "No theorem predicts a trend."
         ),
     )  # fmt: skip
@@ -177,11 +177,11 @@ def width(spreads: Sequence[Spread]) -> Claim:
     together = np.exp(np.mean([np.log(one.error) for one in spreads], axis=0))  # the same θ at every T
     slope, half, _ = _fit(spreads[0].widths, together)
     falls = slope + half < 0
-    listed = ", ".join(f"{name} {T:g}: {fit[0]:.2f} ± {fit[1]:.2f}" for (name, T), fit in each.items())
+    listed = ", ".join(f"{name} {T:g}: ${fit[0]:.2f} \\pm {fit[2]:.2f}$" for (name, T), fit in each.items())
     return Claim(
         "width",
         r"$K_\theta \to K_\infty$ as $n^{-1/2}$ at every $T$ (measured: exponent in $n$ of $\|K_\theta - K_\infty\|$, "
-        rf"geometric mean over all $T$; one by one, {listed}).",
+        rf"geometric mean over all $T$; one by one, at {LEVEL:.1%}, {listed}).",
         Verdict.HOLDS if inside and falls else Verdict.UNDECIDED if inside or falls else Verdict.FAILS,
         measured=slope, predicted=-0.5, uncertainty=half,
         scope="" if inside and falls else f"Too few networks: a {LEVEL:.1%} interval misses the rate, or holds 0.",

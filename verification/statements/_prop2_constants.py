@@ -120,8 +120,9 @@ def _literal(config: Config) -> tuple[Claim, Agreement]:
     holds = integrated == 0 and measured <= PROPOSED[0]
     claim = Claim(
         "constant-literal",
-        r"One $C$ that depends on the Lipschitz constants, $T$ and $\|x\|$ alone serves almost every $\theta$. It does "
-        rf"not: $\phi(z) = z$, $n = T = x = 1$, $U = {u:g}$, $W = {w:g}$, $v = {v:g}$ has $\partial f / \partial U = "
+        r"One $C$ that depends on what is listed, the Lipschitz constants, $T$ and $\|x\|$, and so not on $\theta$, "
+        r"serves almost every $\theta$. It does not: "
+        rf"$\phi(z) = z$, $n = T = x = 1$, $U = {u:g}$, $W = {w:g}$, $v = {v:g}$ has $\partial f / \partial U = "
         rf"e^3$ and $\partial f^1 / \partial U = 4$, {measured:.2f} apart. "
         r"$\|\nabla_\theta f^L - \nabla_\theta f\|$ is continuous and unbounded in $\theta$ (linear in $v$), so every "
         rf"$C$ is exceeded with a positive probability: at $L = 1$ by {integrated:.2%} of such neurons for $C = 10$ "

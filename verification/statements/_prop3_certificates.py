@@ -68,7 +68,7 @@ def below_noise() -> tuple[Claim, list[Agreement]]:
                 "the certificate gives the largest provable bound to within a tenth",
             )
         )
-    text += rf" (measured: the smaller bound; `eigvalsh` returns $\pm {noise:.0e}$)."
+    text += rf" (measured: the smaller bound; in float64 eigvalsh returns $\pm {noise:.0e}$)."
     holds = all(bound > 0 for bound in bounds)
     verdict = Verdict.HOLDS if holds else Verdict.UNDECIDED
     return Claim(id, text, verdict, min(bounds), "> 0", scope="" if holds else "No certificate was found."), found

@@ -186,16 +186,17 @@ def _repair_spectral(found: Sequence[Reading]) -> Claim:
     bounded = all(one.schur <= 1 + NOISE for one in mine) and odd <= 1 + NOISE
     return Claim(
         "repair-spectral",
-        r"In the spectral norm $\eta \le 1/(\kappa \|X\|_2^2)$ gives (14) for odd $\varphi$, for then "
-        r"$\lambda_{\max} \le \kappa \|X\|_2^2$. For other $\varphi$ no factor that depends on $\varphi$ and $T$ does: "
+        r"In the spectral norm $\eta \le 1/((\kappa + (d - 1) a_0) \|X\|_2^2)$ gives (14), and for odd $\varphi$, "
+        r"where $a_0 = 0$, with no trace of $d$: $\lambda_{\max} \le N a_0 + (\kappa - a_0) \|X\|_2^2$ and "
+        r"$N = \|X\|_F^2 \le d \|X\|_2^2$, with equality for an orthonormal basis. For other $\varphi$ no factor that "
+        r"depends on $\varphi$ and $T$ alone does: "
         r"$N$ orthogonal inputs have $\|X\|_2 = 1$ and $\lambda_{\max} = \kappa + (N - 1) a_0$, $a_0 = K_\infty(x, "
         rf"\bar x)$ at $x \perp \bar x$ (measured: $\eta \lambda_{{\max}}$ for $N = {other.count}$, {_name(other)}; "
-        rf"odd: at most {odd:.4g}). Always $\lambda_{{\max}} \le N a_0 + (\kappa - a_0) \|X\|_2^2$.",
-        Verdict.HOLDS_WITH_SCOPE if bounded and other.repaired > 1 else Verdict.FAILS,
+        rf"odd: at most {odd:.4g}).",
+        Verdict.HOLDS if bounded and other.repaired > 1 else Verdict.FAILS,
         measured=other.repaired,
-        predicted=r"$\le 1$",
+        predicted="> 1",
         uncertainty=NOISE,
-        scope=r"In the spectral norm for odd $\varphi$ only.",
     )
 
 

@@ -10,6 +10,9 @@ from verification.statements._data import Array
 LEVEL = 0.999
 """Confidence at which a verdict is taken; the intervals that are printed are the usual 95 %."""
 
+RESOLUTION = 0.1
+"""A relative difference that an experiment must be able to see before it calls two quantities equal."""
+
 
 def student(values: Array) -> tuple[float, float, float]:
     """Mean of independent numbers (draws,), and the half-widths of its intervals at 95 % and at `LEVEL`."""

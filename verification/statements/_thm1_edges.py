@@ -46,11 +46,12 @@ def direction() -> Claim:
     apart = float(np.linalg.norm(best * of_W - limit) / np.linalg.norm(limit))
     return Claim(
         "parameters-direction",
-        r"As printed, with $W_{ij} \sim N(0, 1/n)$ as the parameters, (12) fails, and no factor in front mends it: "
-        r"$K_\theta$ grows as $n$, and $K_\theta/n$ tends to the part of $K_\infty$ from $W$ alone, which is "
-        r"no multiple of $K_\infty$ (measured: distance of $K_\infty$ from the nearest multiple, relative, softplus "
-        r"and two inputs at 60°). The weakest change that makes (12) true is one learning rate for each block, that of "
-        r"$W$ divided by $n$: then $\sum_b \eta_b K_b$ is $K_\theta$ of the NTK parameterisation.",
+        r"As printed, with $W_{ij} \sim N(0, 1/n)$ as the parameters beside $U, v \sim N(0, 1)$, (12) fails: "
+        r"$K_\theta$ grows as $n$, and $K_\theta/n$ tends to the part of $K_\infty$ from $W$ alone. For softplus that "
+        r"is no multiple of $K_\infty$, so that no factor in front mends it (measured: distance of $K_\infty$ from the "
+        r"nearest multiple, relative, two inputs at 60°; for $\phi(z) = z$ it is a multiple). One learning rate for "
+        r"each block does, that of $W$ divided by $n$: then $\sum_b \eta_b K_b$ is $K_\theta$ of the NTK "
+        r"parameterisation.",
         Verdict.FAILS if apart > 1e-6 else Verdict.UNDECIDED,
         measured=apart, predicted=0, uncertainty=1e-9,
         scope="The NTK parameterisation, or $\\eta_W = \\eta/n$.",
@@ -188,8 +189,9 @@ def conditioned(config: Config) -> Claim:
         "quadratic-conditioned",
         r"What is left of (12) for $\phi(z) = z^2/2$ and $T = 1$, below the limit's blow-up at 1.93: among networks "
         rf"with $t^* > T$ (all but {dead[0]:.1%} at $n = {widths[0]:g}$ and {dead[-1]:.1%} at $n = {widths[-1]:g}$) "
-        r"the quartiles of $K_\theta/K_\infty$ close up as $n^{-1/2}$ (measured), and their median comes to 1 "
-        rf"as $1/n$ (exponent {bias:.2f}, 95 %: {interval(biases, 0.95)[0]:.2f} to {interval(biases, 0.95)[1]:.2f}).",
+        r"the quartiles of $K_\theta/K_\infty$ close up as $n^{-1/2}$ (measured), and their median comes to 1, "
+        rf"$1/n$ being within the interval (exponent {bias:.2f}, 95 %: {interval(biases, 0.95)[0]:.2f} to "
+        rf"{interval(biases, 0.95)[1]:.2f}).",
         Verdict.HOLDS_WITH_SCOPE if holds else Verdict.UNDECIDED,
         measured=spread, predicted=-0.5, uncertainty=half,
         scope=("For quadratic $\\phi$ convergence in probability, of quantiles and conditioned on no blow-up, only."

@@ -18,6 +18,7 @@ from verification.statements._limits_roads import roads
 from verification.statements._plane import ODE, Plane, planes
 from verification.statements._statistics import (
     LEVEL,
+    RESOLUTION,
     at_infinite_width,
     interval,
     mean_square_exponent,
@@ -34,9 +35,6 @@ CLAIM = (
 
 COUNT = 2
 """Inputs from each source."""
-
-RESOLUTION = 0.1
-"""A relative difference of the two limits that the experiment must be able to see before it calls them equal."""
 
 TOLERANCE = 0.05
 """Largest deviation of an exponent in L from −1: the next order of the expansion, over depths from 16 on."""
@@ -66,8 +64,8 @@ def run(config: Config) -> Result:
             _example(), as_stated(orders, uniform), *orders,
             _numbers(config, net, X, draws),
             _width(config, [ntk, covariance]), _depth([ntk, covariance]), _together(config, ntk), uniform, plane,
-            _layers(layers, error, gap), third, *independent_orders(config, net, X, powers_of_two(4, 8), draws), edge,
-            *chains,
+            _layers(layers, error, gap), third, *independent_orders(config, net, X, powers_of_two(4, 8), 2 * draws),
+            edge, *chains,
         ],
         agreements=[*roads(config, net, X, ntk), plane_road, *third_roads, edge_road, *chain_roads],
         experiment=(

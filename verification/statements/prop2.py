@@ -30,7 +30,8 @@ ID = "prop2"
 TITLE = "Gradients of deep ResNets converge to those of the Neural ODE"
 CLAIM = (
     r"If $\phi$ and $\phi'$ are Lipschitz continuous, then almost surely "
-    r"$\|\nabla_\theta f^L(x) - \nabla_\theta f(x)\| \le C L^{-1}$."
+    r"$\|\nabla_\theta f^L(x) - \nabla_\theta f(x)\| \le C L^{-1}$, where $C > 0$ depends on the Lipschitz constants, "
+    r"$T$ and $\|x\|$."
 )
 
 COUNT = 8

@@ -9,19 +9,11 @@ import numpy as np
 from verification import Claim, Config, Result, Verdict
 from verification.statements._data import DIM, inputs
 from verification.statements._depths import SHALLOWEST, Depths, apart, limit_roads, resnets
+from verification.statements._statistics import LEVEL, RESOLUTION, interval, student
 from verification.statements._thm1_edges import conditioned, direction, escape_exponent, factors
 from verification.statements._thm1_figures import depth_table, draw, width_table
 from verification.statements._thm1_rates import ensembles, finite_road, pairing_roads, rate_table, rates
-from verification.statements._widths import (
-    LEVEL,
-    Widths,
-    finite_roads,
-    interval,
-    monte_carlo,
-    nested,
-    path_slopes,
-    student,
-)
+from verification.statements._widths import Widths, finite_roads, monte_carlo, nested, path_slopes
 
 ID = "thm1"
 TITLE = "The NTK converges to a deterministic kernel, whichever limit is taken first"
@@ -145,12 +137,13 @@ def _mean(wide: Sequence[Widths]) -> Claim:
     mean, half, wider = max(results, key=lambda result: abs(result[0]) / result[2])
     return Claim(
         "mean",
-        r"The limit is $K_\infty$ and not another kernel: the mean of $\langle K_\theta - K_\infty, K_\infty \rangle / "
-        r"\|K_\infty\|^2$, extrapolated to $n = \infty$ with a bias $C/n$, is zero.",
-        Verdict.HOLDS if abs(mean) <= wider else Verdict.FAILS,
+        r"Along $K_\infty$ the limit is no other kernel: the mean of $\langle K_\theta - K_\infty, K_\infty \rangle / "
+        rf"\|K_\infty\|^2$, extrapolated to $n = \infty$ with a bias $C/n$, is zero, to within {RESOLUTION:.0%}.",
+        Verdict.FAILS if abs(mean) > wider else Verdict.HOLDS if wider <= RESOLUTION else Verdict.UNDECIDED,
         measured=mean,
         predicted=0,
         uncertainty=half,
+        scope="" if abs(mean) > wider or wider <= RESOLUTION else f"The interval is wider than {RESOLUTION:.0%}.",
     )
 
 
