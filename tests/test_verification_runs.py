@@ -310,28 +310,48 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def test_ctrl_c_ends_all_that_run_at_the_same_time_and_keeps_what_had_finished(package: Any, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    endless = f"import os, pathlib, time; pathlib.Path({str(tmp_path)!r}, 'pid-' + ID).write_text(str(os.getpid()))"
-    endless += "\n    while True: time.sleep(0.01)"
-    name = package(prop1=fake("prop1"), thm1=fake("thm1", before=endless), open=fake("open", before=endless))
+def endless(folder: Path) -> str:
+    """The beginning of a statement that tells its process and does not end."""
+    told = f"import os, pathlib, time; pathlib.Path({str(folder)!r}, 'pid-' + ID).write_text(str(os.getpid()))"
+    return told + "\n    while True: time.sleep(0.01)"
+
+
+def start_three(package: Any, tmp_path: Path) -> tuple[subprocess.Popen[str], list[int]]:
+    """One statement that has finished and two that do not end, each in a process of its own."""
+    out, before = tmp_path / "out", endless(tmp_path)
+    name = package(prop1=fake("prop1"), thm1=fake("thm1", before=before), open=fake("open", before=before))
     program = f"from verification.__main__ import main; sys.exit(main(sys.argv[1:], package={name!r}))"
     process = start(program, tmp_path, "--jobs", "3", "--out", str(out), start_new_session=True)
-    pids = [tmp_path / f"pid-{id}" for id in ("thm1", "open")]
-    while not (all(path.exists() and path.read_text() for path in pids) and (out / "figures" / "prop1.svg").exists()):
+    told = [tmp_path / f"pid-{id}" for id in ("thm1", "open")]
+    while not (all(path.exists() and path.read_text() for path in told) and (out / "figures" / "prop1.svg").exists()):
         assert process.poll() is None
         time.sleep(0.01)
+    return process, [int(path.read_text()) for path in told]
+
+
+def assert_soon_gone(pids: list[int]) -> None:
+    end = time.monotonic() + 30
+    while any(is_running(pid) for pid in pids):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_ctrl_c_ends_all_that_run_at_the_same_time_and_keeps_what_had_finished(package: Any, tmp_path: Path) -> None:
+    process, pids = start_three(package, tmp_path)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, error = process.communicate(timeout=50)
     assert process.returncode == 130, error
-    assert error.splitlines()[-1] == f"interrupted; {out / 'report.html'} holds what finished"
+    assert error.splitlines()[-1] == f"interrupted; {tmp_path / 'out' / 'report.html'} holds what finished"
     assert "Traceback" not in error
-    assert verdicts(out)["open"] == "not-run"
-    for path in pids:
-        end = time.monotonic() + 30
-        while is_running(int(path.read_text())):  # for a moment
-            assert time.monotonic() < end
-            time.sleep(0.01)
+    assert verdicts(tmp_path / "out") == {"prop1": "holds", "thm1": "not-run", "open": "not-run"}
+    assert_soon_gone(pids)
+
+
+def test_processes_end_with_a_command_that_is_killed(package: Any, tmp_path: Path) -> None:
+    process, pids = start_three(package, tmp_path)
+    process.kill()
+    assert_soon_gone(pids)
+    process.communicate(timeout=50)
 
 
 # Disks

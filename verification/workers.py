@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
+import os
+import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -38,7 +41,8 @@ def in_processes(attempt: Callable[..., Outcome], jobs: int, calls: Sequence[tup
     WorkerError
     """
     # Started anew: a copy of this process would hold what other threads of it had locked.
-    executor = ProcessPoolExecutor(min(jobs, len(calls)), multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(min(jobs, len(calls)), context, initializer=_end_with_parent)
     with interrupt.shielded():  # which the processes inherit: Ctrl-C reaches this one alone, and it ends them
         processes = set(multiprocessing.active_children())
         futures = [executor.submit(_apart, attempt, *arguments) for arguments in calls]
@@ -53,6 +57,18 @@ def in_processes(attempt: Callable[..., Outcome], jobs: int, calls: Sequence[tup
             for process in processes:
                 process.kill()
         executor.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its processes, which would go on, and then wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _apart(attempt: Callable[..., Outcome], *arguments: Any) -> Timed:
