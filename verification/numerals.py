@@ -17,6 +17,17 @@ FIGURE_SPACE, PUNCTUATION_SPACE = "\u2007", "\u2008"
 DIGITS = 4
 
 
+def rounded(value: float, digits: int = DIGITS) -> float:
+    """`value` to that many significant digits, for a table.
+
+    Examples
+    --------
+    >>> rounded(0.0123456), rounded(98765.4, 3)
+    (0.01235, 98800.0)
+    """
+    return float(f"{float(value):.{digits}g}")
+
+
 def number(value: Value | bool, uncertainty: Value = None, digits: int = DIGITS) -> Markup:
     """`value` for reading: four digits, or as many as `uncertainty` leaves; the exact value is in the element.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from refimpl import Euler, KinkEvents, NeuralODE, Params
 from verification import Agreement, Claim, Table, Verdict
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._data import Array
 from verification.statements._pencil import INPUT, network, output_from, relu_with
@@ -175,7 +176,7 @@ def _table(solved: Array) -> Table:
         (
             case.name,
             len(case.start),
-            *(float(f"{value:.6g}") for value in row),
+            *(rounded(value, 6) for value in row),
             round(case.below, 6),
             round(case.above, 6),
         )

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from verification import Table
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._data import Array
 from verification.statements._distances import Distances
@@ -77,7 +78,7 @@ def _values(found: Sequence[Distances]) -> Table:
                 ratios = case.measured[i, k, :, 1:, -1] / case.predicted[i, k, :, 1:, -1]
                 numbers = [*(float(_rms(x, (0,))) for x in here), *ratios.mean(axis=0).tolist()]
                 numbers += [float(_rms(case.relative[i, k, :, 0], (0,))), float(case.entry[i, k].max())]
-                rows.append((f"{case.study.activation}, {source}, $n = {n:g}$", *map(_round, numbers)))
+                rows.append((f"{case.study.activation}, {source}, $n = {n:g}$", *map(rounded, numbers)))
     head = ["network", "measured", "predicted", r"predicted, $k \to \infty$", "ratio $W$", "ratio $U$", "ratio $v$",
             "relative", "largest entry"]  # fmt: skip
     caption = (
@@ -96,7 +97,7 @@ def _exponents(found: Sequence[Distances]) -> Table:
             slope = float(np.polyfit(np.log(widths), np.log(predicted[:, i]), 1)[0])
             plain = exponent(widths, case.measured[..., i, -1])
             numbers = (plain.value, plain.half, fit.value, fit.half, slope)
-            rows.append((f"{case.study.activation}, {NAMES[block]}", *map(_round, numbers)))
+            rows.append((f"{case.study.activation}, {NAMES[block]}", *map(rounded, numbers)))
     head = ["block", "distance", "±", "relative", "±", "predicted for these $u^0$"]
     return Table("Exponents in $n$ at the last step (± are 95 %)", head, rows)
 
@@ -104,7 +105,3 @@ def _exponents(found: Sequence[Distances]) -> Table:
 def _rms(values: Array, axes: tuple[int, ...]) -> Array:
     found: Array = np.sqrt(np.mean(np.asarray(values) ** 2, axis=axes))
     return found
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")

@@ -19,6 +19,7 @@ import numpy as np
 from refimpl import NeuralODE, Params, train
 from refimpl.training import TrainingStep
 from verification import Agreement, Claim, Config, Table, Verdict, compare
+from verification.numerals import rounded
 from verification.statements._data import DIM, Array
 from verification.statements._lazy import SOLVER, narrowed, network
 from verification.statements._paths import slopes, student
@@ -231,13 +232,12 @@ def edge_roads(by_hand: Sequence[Pencil]) -> list[Agreement]:
 
 
 def edges_table(fixed: Refined, sizes: Targets) -> list[Table]:
-    four = lambda x: float(f"{x:.4g}")  # noqa: E731
     steps = [
-        (four(rate), TIME * 2 ** (j + 1), four(literal), four(frozen))
+        (rounded(rate), TIME * 2 ** (j + 1), rounded(literal), rounded(frozen))
         for j, (rate, literal, frozen) in enumerate(zip(fixed.rates, fixed.literal, fixed.frozen, strict=True))
     ]
     means = [np.exp(np.log(part).mean(axis=0)) for part in (sizes.near, sizes.some, sizes.far)]
-    widths = [(int(n), *map(four, parts)) for n, *parts in zip(sizes.widths, *means, strict=True)]
+    widths = [(int(n), *map(rounded, parts)) for n, *parts in zip(sizes.widths, *means, strict=True)]
     over = r"over $\|u^0 - y\|$"
     return [
         Table(

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from refimpl.training import History
 from verification import Table
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._data import Array
 from verification.statements._eq8_roads import apart
@@ -68,10 +69,10 @@ def figure(defects: Sequence[Defect], studies: Sequence[Study], whole: Sequence[
 def defect_table(defects: Sequence[Defect]) -> Table:
     rows: list[Sequence[Value]] = [
         (
-            f"{found.activation}, {found.source}", four_digits(found.rates[0]),
-            four_digits(found.norm[0]), four_digits(found.norm[-1]), four_digits(found.order[0]),
-            four_digits(float(np.linalg.norm(found.limit[0]))), four_digits(float(np.linalg.norm(found.second))),
-            *map(four_digits, apart(found)),
+            f"{found.activation}, {found.source}", rounded(found.rates[0]),
+            rounded(found.norm[0]), rounded(found.norm[-1]), rounded(found.order[0]),
+            rounded(float(np.linalg.norm(found.limit[0]))), rounded(float(np.linalg.norm(found.second))),
+            *map(rounded, apart(found)),
         )
         for found in defects
     ]  # fmt: skip
@@ -88,10 +89,10 @@ def width_table(studies: Sequence[Study]) -> Table:
         for quantity, text in QUANTITIES.items():
             exponent, half, _ = student(slopes(found.found[quantity], found.widths))
             relative = found.found.get(f"{quantity}, relative")
-            last = None if relative is None else four_digits(float(rms(relative)[0][-1]))
-            values = [four_digits(float(value)) for value in rms(found.found[quantity])[0]]
+            last = None if relative is None else rounded(float(rms(relative)[0][-1]))
+            values = [rounded(float(value)) for value in rms(found.found[quantity])[0]]
             name = f"{found.activation}, {found.source}: {text}"
-            rows.append((name, *values, four_digits(exponent), four_digits(half), last))
+            rows.append((name, *values, rounded(exponent), rounded(half), last))
     widths = [f"$n = {n}$" for n in studies[0].widths.astype(int)]
     head = ["quantity", *widths, "exponent", "±", rf"over $\|u^0 - y\|$, {widths[-1]}"]
     return Table("Root mean square over paths; mean exponent of a path with its 95 % interval", head, rows)
@@ -103,10 +104,6 @@ def whole_table(whole: Sequence[Whole]) -> Table:
         residual, final = np.sqrt(2 * found.run.loss), float(found.run.loss[-1] / found.run.loss[0])
         furthest = int(found.apart.argmax())
         numbers = (final, float(found.apart.max() / residual[0]), float(found.apart[-1] / residual[0]))
-        rows.append((f"{found.source}, $n = {found.width}$", found.run.steps, *map(four_digits, numbers), furthest))
+        rows.append((f"{found.source}, $n = {found.width}$", found.run.steps, *map(rounded, numbers), furthest))
     head = ["run", "steps", "loss left", r"$\sup_k$ distance", "distance at the end", "furthest at step"]
     return Table(r"Whole training (softplus); distances to (8) with $K_{\theta^0}$, over $\|u^0 - y\|$", head, rows)
-
-
-def four_digits(value: float) -> float:
-    return float(f"{value:.4g}")

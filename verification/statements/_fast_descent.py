@@ -76,12 +76,15 @@ class FastDescent:
             return total
 
         h0 = sigma_u * (U @ self.X.T)
-        velocity = lambda h: rate * (W @ phi(h))  # noqa: E731
-        self.stages, rates = _settle(np.tile(h0, m), self.forward, velocity, self.stages)
+        self.stages, rates = _settle(np.tile(h0, m), self.forward, lambda h: rate * (W @ phi(h)), self.stages)
         end = h0 + over_time(rates)
         residual = output * (phi(end).T @ v) - self.y
         last, slopes = output * dphi(end) * v[:, None], dphi(self.stages)
-        pulled = lambda adjoint: slopes * (rate * (W.T @ adjoint))  # noqa: E731
+
+        def pulled(adjoint: Single) -> Single:
+            pull: Single = slopes * (rate * (W.T @ adjoint))
+            return pull
+
         self.adjoint, back = _settle(np.tile(last, m), self.backward, pulled, self.adjoint)
         first = last + over_time(back)
         weights = b * np.tile(residual, m)

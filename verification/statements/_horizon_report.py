@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from verification import Table
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._data import Array
 from verification.statements._horizon_networks import Constant, Spread
@@ -137,4 +138,4 @@ def spread_table(spreads: Sequence[Spread]) -> Table:
 
 
 def _round(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")
+    return None if value is None else rounded(value)

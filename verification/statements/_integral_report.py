@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from refimpl import NeuralODE
 from verification import Table
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._data import Array
 from verification.statements._finite_fields import Fields
@@ -76,7 +77,7 @@ def term_table(
             for value in trio
         ]
         off = solution.literal / kernels[k] - 1
-        rows.append((name, *(float(f"{value:.4g}") for value in (cosines[k], *numbers, *off))))
+        rows.append((name, *(rounded(value) for value in (cosines[k], *numbers, *off))))
     head = [
         "pair", r"$x \cdot \bar x$", r"$\sigma_v^2 \Sigma^{T,T}$", "networks", "±", r"$\sigma_w^2 \iint \Sigma P$",
         "networks", "±", r"$q P^{0,0}$", "networks", "±", r"error if $\Sigma = E[\phi\bar\phi]$",

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from verification import Table
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._data import Array
 from verification.statements._plane import Plane
@@ -68,9 +69,9 @@ def _corner(made: Figure, axes: Axes, plane: Plane) -> None:
 
 def plane_table(plane: Plane, what: str) -> Table:
     rows: list[Sequence[Value]] = [
-        (f"$n = {n:g}$", *(round_(value) for value in row)) for n, row in zip(plane.widths, plane.rms, strict=True)
+        (f"$n = {n:g}$", *(rounded(value) for value in row)) for n, row in zip(plane.widths, plane.rms, strict=True)
     ]
-    rows.append((r"$n = \infty$", *(round_(value) for value in plane.bias), 0))
+    rows.append((r"$n = \infty$", *(rounded(value) for value in plane.bias), 0))
     head = ["", *(f"$L = {L:g}$" for L in plane.depths), r"$L = \infty$"]
     return Table(f"Relative distance of {what} to the limit of both, root mean square over networks", head, rows)
 
@@ -82,11 +83,7 @@ def rate_table(ntk: Plane, covariance: Plane) -> Table:
         second, half, _ = at_infinite_width(plane.along[:, :, -1], plane.widths)
         coefficient = float(plane.depths[-1] * plane.bias[-1])
         rows.append(
-            (name, first, round_(error), round_(second), round_(half), round_(spread(plane)), round_(coefficient))
+            (name, first, rounded(error), rounded(second), rounded(half), rounded(spread(plane)), rounded(coefficient))
         )
     head = ["", "$n$ first, then $L$", "±", "$L$ first, then $n$", "± (95 %)", "$c$ in $c/\\sqrt{n}$", r"$C$ in $C/L$"]
     return Table("Both iterated limits, in units of the limit by Gauss, and the constants of the rates", head, rows)
-
-
-def round_(value: float) -> float:
-    return float(f"{value:.4g}")

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from verification import Table
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._data import Array
 from verification.statements._exponents import exponent
@@ -88,7 +89,7 @@ def _values(found: Sequence[Losses]) -> Table:
         train, test, rate = case.loss[at], case.test_loss[at], case.rate()[at]
         numbers = (train[:, 0, 0], train[:, 0, -1], train[:, 1, -1], rate[:, 0], rate[:, 1],
                    test[:, 0, 0], test[:, 0, -1], test[:, 1, -1], case.regression[at])  # fmt: skip
-        rows.append((name, *(_round(float(x.mean())) for x in numbers)))
+        rows.append((name, *(rounded(float(x.mean())) for x in numbers)))
     head = ["network", "train, $k = 0$", "train, last", "predicted", "rate", "predicted", "test, $k = 0$",
             "test, last", "predicted", r"kernel regression"]  # fmt: skip
     return Table(
@@ -105,7 +106,7 @@ def _differences(found: Sequence[Losses]) -> Table:
             fit = exponent(case.study.widths, value)
             rms = np.sqrt(np.mean(value**2, axis=(0, 2)))
             numbers = (rms[0], rms[-1], fit.value, fit.half)
-            rows.append((f"{case.study.activation}, {name}", *(_round(float(x)) for x in numbers)))
+            rows.append((f"{case.study.activation}, {name}", *(rounded(float(x)) for x in numbers)))
     widths = found[0].study.widths
     head = ["outputs", f"$n = {widths[0]:g}$", f"$n = {widths[-1]:g}$", "exponent", "±"]
     caption = (
@@ -119,7 +120,7 @@ def _accuracy(found: Sequence[Losses]) -> Table:
     rows: list[Sequence[Value]] = []
     for name, case, at in _cells(found):
         if at[0] == 0:
-            rows.append((name, *(_round(float(100 * x)) for x in case.correct[at].mean(axis=0))))
+            rows.append((name, *(rounded(float(100 * x)) for x in case.correct[at].mean(axis=0))))
     head = ["network", "network", "linearised", "kernel regression", "network and linearised agree"]
     size = len(found[0].study.problems["digits"].y_test)
     return Table(
@@ -127,7 +128,3 @@ def _accuracy(found: Sequence[Losses]) -> Table:
         "networks",
         head, rows,
     )  # fmt: skip
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")

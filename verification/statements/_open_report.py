@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from verification import Table
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._data import Array
 from verification.statements._open_features import Features
@@ -123,17 +124,21 @@ def _points(axes: Axes, widths: Array, values: Array, label: str, index: int) ->
 
 def rates_table(grid: Grid) -> Table:
     rows: list[Sequence[Value]] = [
-        (f"$n = {n:g}$", *map(_round, np.sqrt(grid.resnet[:, i].mean(axis=0))), _round(np.sqrt(grid.ode[:, i].mean())))
+        (
+            f"$n = {n:g}$",
+            *map(rounded, np.sqrt(grid.resnet[:, i].mean(axis=0))),
+            rounded(np.sqrt(grid.ode[:, i].mean())),
+        )
         for i, n in enumerate(grid.widths)
     ]
-    rows.append((r"$n = \infty$", *map(_round, np.sqrt(grid.bias)), 0))
+    rows.append((r"$n = \infty$", *map(rounded, np.sqrt(grid.bias)), 0))
     head = ["width", *(f"$L = {L:g}$" for L in grid.depths), r"$L = \infty$"]
     return Table(r"Root mean square of $\|K_\theta^L - K_\infty\| / \|K_\infty\|$", head, rows)
 
 
 def design_table(design: Design) -> Table:
     rows: list[Sequence[Value]] = [
-        (f"{cost.solver}, {cost.adjoint}", cost.target, cost.setting, _round(cost.passes), _round(cost.error))
+        (f"{cost.solver}, {cost.adjoint}", cost.target, cost.setting, rounded(cost.passes), rounded(cost.error))
         for cost in design.costs
     ]
     head = ["solver, order", r"error of $\nabla L$ asked", "cheapest setting", "work", "reached"]
@@ -147,8 +152,8 @@ def design_table(design: Design) -> Table:
 def alignment_table(design: Design) -> Table:
     rows: list[Sequence[Value]] = [
         (
-            each.label, _round(each.distance), _round(each.early), _round(each.late),
-            _round(each.distance * each.root_condition), _round(each.slowest),
+            each.label, rounded(each.distance), rounded(each.early), rounded(each.late),
+            rounded(each.distance * each.root_condition), rounded(each.slowest),
         )
         for each in design.pairings
     ]  # fmt: skip
@@ -159,7 +164,3 @@ def alignment_table(design: Design) -> Table:
     return Table(
         "Relative distance of the two orders on one grid; last, over the smallest eigenvalue of $J J^T$", head, rows
     )
-
-
-def _round(value: float) -> float:
-    return float(f"{float(value):.4g}")

@@ -12,6 +12,7 @@ import numpy as np
 from refimpl import Euler, Gauss
 from refimpl.theory import depth_bound
 from verification import Agreement, Claim, Config, Table, Verdict, compare
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._depth_bounds import EXTREMES, QUANTITIES, Instance, instances
 from verification.statements._depth_counterexamples import (
@@ -89,7 +90,7 @@ def _sharpness(found: Sequence[Instance]) -> Table:
     def row(name: str, chosen: Sequence[Instance]) -> tuple[Value, ...]:
         slack = [instance.slack for instance in chosen]
         numbers = (min(slack), float(np.median(slack)), max(slack)) if slack else (None,) * 3
-        return (name, len(slack), *(number and float(f"{number:.3g}") for number in numbers))
+        return (name, len(slack), *(number and rounded(number, 3) for number in numbers))
 
     edges, sizes = (0.0, 0.1, 0.3, 1.0, 3.0, math.inf), ((1, 1), (2, 4), (5, 8), (9, 16))
     rows = [row("all", found)]
@@ -150,7 +151,7 @@ def _stiff() -> tuple[Claim, Table, Agreement]:
         far = np.asarray([L * np.linalg.norm(one_linear_neuron(1.0, w, 1.0, L)) for L in (2**k for k in range(15))])
         late = 2 ** int(np.flatnonzero(np.abs(far / limit - 1) > 0.1).max() + 1)
         largest, C = max(scaled.max(), far.max(), limit), float(depth_bound(*linear_neuron(1.0, w, 1.0)).gradient[0])
-        rows.append((f"$W = {w:g}$", *(float(f"{value:.4g}") for value in (largest, limit, C)), late))
+        rows.append((f"$W = {w:g}$", *(rounded(value) for value in (largest, limit, C)), late))
     net, theta, X = linear_neuron(1.0, STIFF, 1.0)
     exact = flat(net.jacobian(theta, X, EXACT))
     measured = np.asarray([L * np.linalg.norm(flat(net.jacobian(theta, X, Euler(int(L)))) - exact) for L in depths])

@@ -11,6 +11,7 @@ import numpy as np
 from refimpl import Euler, NeuralODE
 from verification import Agreement, Claim, Config, Table, Verdict, compare
 from verification.fit import power_law
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._depth_counterexamples import concentrated_coefficient
 from verification.statements._depth_widths import DEPTHS, Widths, limit_coefficient, linear_coefficient, points
@@ -93,7 +94,7 @@ def widths_table(random: Sequence[Widths]) -> Table:
         }
         for name, values in names.items():
             slope, half = case.exponent(values)
-            means = (float(f"{value:.4g}") for value in np.sqrt(np.mean(values**2, axis=0)))
+            means = (rounded(value) for value in np.sqrt(np.mean(values**2, axis=0)))
             rows.append((f"{case.activation}, {name}", *means, float(f"{slope:.3f}"), float(f"{half:.3f}")))
     head = ["gradient", *(f"$n = {n:g}$" for n in random[0].widths), "exponent", "±"]
     return Table("Constants of (7) at random parameters, root mean square over networks; ± is 95 %", head, rows)

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from verification import Table
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._gram import DEPTH_INPUTS, SOURCES, Depths, Gram, Grams, powers
 from verification.style import GREY, PALETTE, loglog, new_figure, series
@@ -44,7 +45,7 @@ def spectrum_table(limits: Grams, counts: Sequence[int]) -> Table:
     for name, grams in limits.items():
         for source, gram in grams.items():
             values = [_shown(gram.leading(N)) for N in counts]
-            rows.append((f"{name}, {SOURCES[source]}", *values, _round(gram.floor)))
+            rows.append((f"{name}, {SOURCES[source]}", *values, rounded(gram.floor)))
     return Table(
         r"$\lambda_{\min}(K_\infty)$ against $N$, and the noise floor at the largest $N$",
         ["activation, inputs", *(f"$N = {N}$" for N in counts), "noise floor"],
@@ -59,8 +60,8 @@ def depth_table(deep: Depths, limits: Grams) -> Table:
         for source in SOURCES:
             found = {int(L): gram[source] for L, gram in zip(powers(grams), grams, strict=True)}
             limit = limits[name][source].leading(DEPTH_INPUTS)
-            row = [_round(found[L].smallest) if L in found else None for L in shown]
-            rows.append((f"{name}, {SOURCES[source]}", *row, _round(limit.smallest)))
+            row = [rounded(found[L].smallest) if L in found else None for L in shown]
+            rows.append((f"{name}, {SOURCES[source]}", *row, rounded(limit.smallest)))
     return Table(
         rf"$\lambda_{{\min}}(K_\infty^L)$, $N = {DEPTH_INPUTS}$",
         ["activation, inputs", *(f"$L = {L}$" for L in shown), r"$L \to \infty$"],
@@ -80,8 +81,4 @@ def rank_table(ranks: Sequence[tuple[str, str, int, int, Gram]]) -> Table:
 
 
 def _shown(gram: Gram) -> Value:
-    return _round(gram.smallest) if gram.positive is not None else "undecided"
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")
+    return rounded(gram.smallest) if gram.positive is not None else "undecided"

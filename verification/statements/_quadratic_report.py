@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from verification import Table
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._data import Array
 from verification.statements._escape import solvable_scalar
@@ -90,7 +91,7 @@ def times_table(times: Sequence[Times], limit: float) -> Table:
 def spectrum_table(spectra: Sequence[Spectrum]) -> Table:
     """λ_min by dimension and number of points."""
     rows: list[Sequence[Value]] = [
-        (f"$d = {each.dim}$", *(float(f"{value:.3g}") for value in each.smallest), float(f"{each.floor[-1]:.2g}"))
+        (f"$d = {each.dim}$", *(rounded(value, 3) for value in each.smallest), rounded(each.floor[-1], 2))
         for each in spectra
     ]
     head = ["dimension", *(f"$N = {N}$" for N in spectra[0].counts), "noise floor"]
@@ -98,4 +99,4 @@ def spectrum_table(spectra: Sequence[Spectrum]) -> Table:
 
 
 def _time(value: float) -> Value:
-    return float(f"{value:.4g}") if np.isfinite(value) else "none"
+    return rounded(value) if np.isfinite(value) else "none"

@@ -19,6 +19,7 @@ import numpy as np
 
 from refimpl import NeuralODE
 from verification import Claim, Table, Verdict
+from verification.numerals import rounded
 from verification.statements._data import Array
 from verification.statements._stepsize import curve, gram, largest_rate
 from verification.statements._tasks import Task
@@ -224,8 +225,8 @@ def readings_table(found: Sequence[Reading]) -> Table:
     pairs = [(a, b) for a, b in pairwise(found) if (a.norm, b.norm) == tuple(NORMS)]
     rows = [
         (
-            _name(a), _four(a.diagonal), _four(a.orthogonal), _four(a.largest), _four(a.allowed),
-            _four(a.product), a.verdict, _four(b.product), b.verdict,
+            _name(a), rounded(a.diagonal), rounded(a.orthogonal), rounded(a.largest), rounded(a.allowed),
+            rounded(a.product), a.verdict, rounded(b.product), b.verdict,
         )
         for a, b in pairs
     ]  # fmt: skip
@@ -235,7 +236,3 @@ def readings_table(found: Sequence[Reading]) -> Table:
     ]  # fmt: skip
     caption = r"Either reading of $\eta = 1/\|X\|^2$ over $\varphi$, $T$ and $\sigma_u$ ($\sigma_w = \sigma_v = 1$)"
     return Table(caption, head, rows)
-
-
-def _four(value: float) -> float:
-    return float(f"{value:.4g}")

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from verification import Table
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._relu_constructed import NEAR, Constructed
 from verification.statements._relu_curves import QUANTITIES, Curves, Exact
@@ -74,10 +75,10 @@ def slopes(deep: Mapping[str, Curves]) -> Table:
         numbers: list[Value] = []
         for quantity in QUANTITIES:
             enough = int(found.settled.sum()) >= 4
-            numbers.append(round_(found.slope(found.values(quantity)).slope) if enough else None)
+            numbers.append(rounded(found.slope(found.values(quantity)).slope) if enough else None)
         level = found.depths * found.norm
         late = level[found.settled] if found.settled.any() else level[-1:]
-        rows.append((phi, settled, int(found.depths[-1]), *numbers, round_(late.min()), round_(late.max())))
+        rows.append((phi, settled, int(found.depths[-1]), *numbers, rounded(late.min()), rounded(late.max())))
     head = [
         "activation",
         "from $L$",
@@ -97,7 +98,7 @@ def floors(found: Curves, solved: Mapping[str, Reference], exact: Exact) -> Tabl
     for name, reference in solved.items():
         curve = found.to_reference[name]
         reached = np.flatnonzero(found.norm <= reference.error)
-        rows.append((name, round_(reference.error / size), round_(curve[-1] / size),
+        rows.append((name, rounded(reference.error / size), rounded(curve[-1] / size),
                      int(found.depths[reached[0]]) if reached.size else None, reference.wrong))  # fmt: skip
     head = [
         "reference",
@@ -116,9 +117,9 @@ def wide(many: list[Draws], limit: Prediction) -> Table:
             known = k < len(limit.depths)
             share = float(case.wrong[:, k].mean()) / case.width * L
             rows.append((
-                f"$n = {case.width}$, $L = {L}$", round_(case.rms[k]), round_(half_width(case.square)[k]),
-                round_(np.sqrt(limit.square[k])) if known else None, round_(np.median(case.gradient[:, k])),
-                round_(share), round_(limit.mismatch[k] * L) if known else None,
+                f"$n = {case.width}$, $L = {L}$", rounded(case.rms[k]), rounded(half_width(case.square)[k]),
+                rounded(np.sqrt(limit.square[k])) if known else None, rounded(np.median(case.gradient[:, k])),
+                rounded(share), rounded(limit.mismatch[k] * L) if known else None,
             ))  # fmt: skip
     head = [
         "networks",
@@ -130,7 +131,3 @@ def wide(many: list[Draws], limit: Prediction) -> Table:
         r"$n \to \infty$",
     ]
     return Table(r"$\|\nabla_\theta f^L - \nabla_\theta f\|$ at one input over random networks", head, rows)
-
-
-def round_(value: float) -> float:
-    return float(f"{value:.4g}")

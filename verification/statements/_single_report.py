@@ -10,6 +10,7 @@ from scipy.special import iv
 from refimpl import NeuralODE
 from refimpl.training import linearize
 from verification import Agreement, Claim, Table, Verdict, compare
+from verification.numerals import rounded
 from verification.statements._by_hand import limit_kernel
 from verification.statements._descents import share
 from verification.statements._single_input import BETWEEN, OFFSETS, SHORT, STEPS, Single, Y, kappa
@@ -162,7 +163,7 @@ def singles_table(found: Sequence[Single]) -> Table:
     for of in found:
         ratio = (None, None) if of.ratios is None else at_infinite_width(of.ratios, of.widths)[:2]
         numbers = (of.kappa, 1 - of.kappa, *ratio, of.sharp, *of.constant[:2])
-        shown = (number if number is None else float(f"{number:.4g}") for number in numbers)
+        shown = (number if number is None else rounded(number) for number in numbers)
         rows.append((rf"{of.name}, $T = {of.net.horizon:g}$", *shown))
     head = [
         r"$\varphi$", r"$\kappa$", r"$1 - \kappa$", r"$(u^1 - y)/(u^0 - y)$", "±", r"$\sqrt{2\kappa}$", "$C$", "±",

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from verification import Table
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._adaptive_orders import TOLERANCES, Orders, geometric
 from verification.statements._ladder import ADAPTIVE, Ladder
@@ -85,7 +86,7 @@ def rates(ladders: Mapping[str, Ladder]) -> Table:
         ladder = ladders[method]
         output, gradient, work = ladder.order("output"), ladder.order("gradient"), ladder.by_work
         numbers = (output.slope, output.uncertainty, gradient.slope, gradient.uncertainty)
-        rows.append((method, slope, *map(_round, numbers), -order, _round(work.slope), _round(ladder.gradient[-1])))
+        rows.append((method, slope, *map(rounded, numbers), -order, rounded(work.slope), rounded(ladder.gradient[-1])))
     head = ["method", "predicted", "$f$", "±", r"$\nabla L$", "±", "by work", r"$\nabla L$ by work", "smallest error"]
     return Table(
         "Exponents of the error in $L$ or rtol, and in the work, over the finer half of the settings", head, rows
@@ -99,7 +100,7 @@ def design(adaptive: Sequence[Orders]) -> Table:
         mean = geometric(adaptive, method)
         names = ("difference", "angle", "continuous", "continuous_work", "discrete", "discrete_work")
         for k, rtol in enumerate(mean["rtol"].tolist()):
-            rows.append((f"{method}, rtol {rtol:.0e}", *(_round(float(mean[name][k])) for name in names)))
+            rows.append((f"{method}, rtol {rtol:.0e}", *(rounded(float(mean[name][k])) for name in names)))
     head = [
         "solver", "distance", r"$1 - \cos$", "error, optimise first", "passes", "error, discretise first", "passes",
     ]  # fmt: skip
@@ -116,12 +117,8 @@ def constants(found: Sequence[Swapped]) -> Table:
     for swapped in found:
         for variant, values in swapped.differences.items():
             scaled = dict(zip(swapped.depths.astype(int).tolist(), swapped.depths * values, strict=True))
-            rows.append((f"{swapped.label}, {VARIANTS[variant]}", *(_round(scaled[L]) for L in shown)))
+            rows.append((f"{swapped.label}, {VARIANTS[variant]}", *(rounded(scaled[L]) for L in shown)))
     head = ["network", *(f"$L = {L}$" for L in shown)]
     return Table(
         r"$L$ × relative difference of optimise-then-discretise and discretise-then-optimise, Euler", head, rows
     )
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")

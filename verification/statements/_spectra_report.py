@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from verification import Table
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._data import Array
 from verification.statements._exponents import spread_exponent
@@ -90,7 +91,7 @@ def _eigenvalues(spectra: Sequence[Spectra]) -> Table:
         for i, limit in enumerate(case.limits):
             name = f"{case.activation}, {case.source}, $i = {i + 1}$"
             numbers = (limit, *_ends(ratio[:, :, i].mean(axis=0)), *_ends(ratio[:, :, i].std(axis=0, ddof=1)))
-            rows.append((name, *map(_round, (*numbers, slopes[i], 2 * errors[i]))))
+            rows.append((name, *map(rounded, (*numbers, slopes[i], 2 * errors[i]))))
     low, high = (f"$n = {n:g}$" for n in _ends(spectra[0].widths))
     head = ["eigenvalue", r"$\lambda_i(K_\infty)$", f"mean, {low}", f"mean, {high}", f"spread, {low}",
             f"spread, {high}", "exponent", "±"]  # fmt: skip
@@ -112,11 +113,7 @@ def _smallest(studies: Sequence[Study]) -> Table:
                 lowest = np.linalg.eigvalsh(K)[..., 0] / values[0]
                 drift = np.linalg.norm(K - K[:, :1], ord=2, axis=(2, 3)).max(axis=1) / values[-1]
                 numbers = (lowest[:, 0].min(), lowest.min(), lowest.mean(), drift.mean(), drift.max())
-                rows.append((f"{study.activation}, {source}, $n = {n:g}$", *(_round(float(x)) for x in numbers)))
+                rows.append((f"{study.activation}, {source}, $n = {n:g}$", *(rounded(float(x)) for x in numbers)))
     head = ["network", r"lowest $\lambda_{\min}/\lambda_0$, $k = 0$", "lowest, all $k$", "mean",
             r"mean $\max_k \|\Delta K\| / \|K_\infty\|$", "largest"]  # fmt: skip
     return Table("The kernel in training", head, rows)
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from verification import Table
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._depths import SHALLOWEST, Depths, apart
 from verification.statements._ensembles import Ensemble
@@ -58,7 +59,7 @@ def width_table(wide: Sequence[Widths], rows: Mapping[str, slice]) -> Table:
             mean, half, _ = student(case.along_limit[:, k])
             block = float(case.weight_block[:, k].mean())
             row = (digits[0][k], digits[1][k], sphere[0][k], sphere[1][k], mean, half, n * (abs(mean) + half), block)
-            table.append((f"{case.activation}, $n = {n}$", *map(_round, row)))
+            table.append((f"{case.activation}, $n = {n}$", *map(rounded, row)))
     head = ["network", "digits", "±", "sphere", "±", "mean error", "±", "largest $C$", r"literal $\|n K_W\|$"]
     caption = (
         r"Relative error of $K_\theta$: root mean square over paths; mean along $K_\infty$, and the largest $C$ for "
@@ -72,10 +73,6 @@ def depth_table(deep: Sequence[Depths]) -> Table:
     for found in deep:
         coefficient = float(found.depths[-1] * found.error[-1])
         row = (found.slope.slope, found.slope.uncertainty, coefficient, *apart(found))
-        table.append((found.activation, int(found.depths[-1]), *map(_round, row)))
+        table.append((found.activation, int(found.depths[-1]), *map(rounded, row)))
     head = ["activation", "largest $L$", "slope", "±", r"$L$ × error", r"Richardson − $K_\infty$", "allowed"]
     return Table(rf"$K_\infty^L$ against $K_\infty$, relative; slopes over $L \ge {SHALLOWEST}$", head, table)
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")

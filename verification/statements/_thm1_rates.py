@@ -19,6 +19,7 @@ from scipy import stats
 from refimpl import NeuralODE, Params, SolveIVP
 from refimpl.scheme import gauss
 from verification import Agreement, Claim, Config, Table, Verdict
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._data import Array
 from verification.statements._ensembles import PAIR, Ensemble, batch, draw, ensemble
@@ -217,7 +218,7 @@ def rate_table(found: Sequence[Ensemble]) -> Table:
         for k, n in enumerate(case.widths):
             row = (n * case.mean[k], 1.96 * n * case.mean_error[k], np.sqrt(n) * sd[k], 1.96 * np.sqrt(n) * sd_error[k],
                    n**2 * fourth[k])  # fmt: skip
-            rows.append((f"{case.activation}, $n = {n:g}$", case.errors[k].size, *(float(f"{x:.3g}") for x in row)))
+            rows.append((f"{case.activation}, $n = {n:g}$", case.errors[k].size, *(rounded(x, 3) for x in row)))
     head = ["network", "draws", r"$n$ × bias", "±", r"$\sqrt n$ × sd", "±", r"$n^2 E e^4$"]
     return Table(
         r"Mean and spread of $e = \langle K_\theta - K_\infty, K_\infty \rangle / \|K_\infty\|^2$ apart, two inputs "

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from verification import Table
+from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._descents import Ensemble, share
 from verification.statements._stepsize import Problem, problem
@@ -81,7 +82,7 @@ def rates_table(done: Experiment, digits: Task) -> Table:
             of.least, of.noise, of.largest, of.edge * of.largest, of.largest / of.spectral**2,
             of.largest / of.frobenius**2,
         )  # fmt: skip
-        rows.append((of.name, len(of.X), *map(four_digits, numbers)))
+        rows.append((of.name, len(of.X), *map(rounded, numbers)))
     head = [
         "problem", "$N$", r"$\lambda_0$", "noise", r"$\lambda_{\max}$", r"$\eta^* \lambda_{\max}$",
         r"$\lambda_{\max} / \|X\|_2^2$", r"$\lambda_{\max} / \|X\|_F^2$",
@@ -111,13 +112,9 @@ def fractions_table(done: Experiment) -> Table:
                 numbers = (part, low, high, float(found.kept_linear[i].mean()), rise, left)
                 constants = (constant / of.spectral, constant / of.frobenius)
                 name = f"{of.name}, $N = {len(of.X)}$, {label}"
-                rows.append((name, n, *map(four_digits, (*numbers, *constants)), sum(one.ended for one in row)))
+                rows.append((name, n, *map(rounded, (*numbers, *constants)), sum(one.ended for one in row)))
     head = [
         r"problem, $\eta$", "$n$", "keep (14)", "from", "to", "predicted", r"largest $L(\theta_k)/L(\theta_0)$",
         "loss left (median)", "$C$ (spectral)", "$C$ (Frobenius)", "ended early",
     ]  # fmt: skip
     return Table("All runs: fractions with Clopper–Pearson intervals (95 %), and the largest $C$ of (13)", head, rows)
-
-
-def four_digits(value: float) -> float:
-    return float(f"{value:.4g}")

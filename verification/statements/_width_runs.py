@@ -9,6 +9,7 @@ import numpy as np
 
 from refimpl import Gauss, train
 from verification import Agreement, Claim, Config, Table, Verdict, compare
+from verification.numerals import rounded
 from verification.statements._data import Array
 from verification.statements._descents import initial, share
 from verification.statements._fast_descent import FastDescent, Path
@@ -136,7 +137,7 @@ def width_table(found: Sequence[Group]) -> Table:
         numbers = (*share(group.decays), far / of.spectral, far / of.frobenius, root, far / np.sqrt(2 * of.least))
         rows.append(
             (
-                f"{of.name}, $N = {len(of.X)}$", group.width, len(group.paths), *(float(f"{x:.4g}") for x in numbers),
+                f"{of.name}, $N = {len(of.X)}$", group.width, len(group.paths), *(rounded(x) for x in numbers),
                 int(np.median(steps)), group.complete,
             )
         )  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 
 from refimpl import Euler, NeuralODE
 from verification import Claim, Config, Result, Verdict
+from verification.numerals import rounded
 from verification.statements._data import DIM, Array, inputs, powers_of_two
 from verification.statements._piecewise_linear import gradient
 from verification.statements._relu_constructed import claims as constructed_claims
@@ -18,7 +19,7 @@ from verification.statements._relu_deep_report import agreements as deep_roads
 from verification.statements._relu_deep_report import claims as deep_claims
 from verification.statements._relu_deep_report import floors as deep_floors
 from verification.statements._relu_reference import REFERENCES, Reference, references, roads
-from verification.statements._relu_report import figure, floors, round_, slopes, wide
+from verification.statements._relu_report import figure, floors, slopes, wide
 from verification.statements._relu_wide import FLAT, SHALLOWEST, Draws, Prediction, leading, monte_carlo
 from verification.statements._statistics import LEVEL, interval, mean_square_exponent
 
@@ -77,7 +78,7 @@ def run(config: Config) -> Result:
         size={
             "n": sorted({width, *plan}), "d": DIM, "N": 2 * COUNT, "L": depths.astype(int),
             "networks": [case.gradient.shape[0] for case in many], "crossings per input": round(exact.crossings, 1),
-            "smallest rate at a crossing": round_(exact.slowest),
+            "smallest rate at a crossing": rounded(exact.slowest),
         },
         figure=figure(deep["relu"], many[0], limit, solved, made_up, deepest),
         alt=(
