@@ -72,7 +72,8 @@ class Curve:
         ‖q^∞ − q‖ / ‖q‖ with q^∞ Richardson's limit of the ResNets, and its error estimate.
     mismatch : (float, float) or None
         Distance of lim L (q^L − q) of the ResNets from the theory (`_expansion`), the worst block of q relative to its
-        norm, and the last change of the extrapolation; None where the theory was not asked.
+        norm, and what the extrapolation leaves open: its last change, and the rounding of the ResNets, one a layer, as
+        its weights magnify it. None where the theory was not asked.
     """
 
     case: Case
@@ -142,7 +143,9 @@ def curves_of(
         if theory is not None:
             expected = theory.quantities(rows[source])[quantity]
             blocks = _blocks(theta) if quantity == "gradient" else (slice(None),)
-            apart = _worst(expected, leading, blocks), _worst(before, leading, blocks)
+            magnified = float(np.abs(slopes) @ depths[-6:]) * np.finfo(float).eps / 2
+            rounding = magnified * max(_ratio(exact[source][quantity], leading, part) for part in blocks)
+            apart = _worst(expected, leading, blocks), _worst(before, leading, blocks) + rounding
         size, fitted = np.linalg.norm(exact[source][quantity]), depths >= SHALLOWEST
         curves.append(
             Curve(
@@ -162,8 +165,12 @@ def _blocks(theta: Params) -> tuple[slice, ...]:
 
 def _worst(found: Array, expected: Array, blocks: Sequence[slice]) -> float:
     """‖found − expected‖ / ‖expected‖ of the worst block."""
-    pairs = ((found[..., part], expected[..., part]) for part in blocks)
-    return max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in pairs)
+    return max(_ratio(found - expected, expected, part) for part in blocks)
+
+
+def _ratio(a: Array, b: Array, part: slice) -> float:
+    """‖a‖ / ‖b‖ of a block."""
+    return float(np.linalg.norm(a[..., part]) / np.linalg.norm(b[..., part]))
 
 
 def _interpolation(x: Array) -> tuple[Array, Array]:
