@@ -179,11 +179,11 @@ def solve_stages(
     changes: list[float] = []
     while len(changes) < MAX_SWEEPS:
         update = start + combine(xp, tableau, rates)
-        changes.append(_relative_change(xp, update, stages))
+        changes.append(relative_change(xp, update, stages))
         change, stages, rates = update - stages, update, rate(update)
         if changes[-1] <= 2 * eps or (len(changes) > 1 and changes[-2] / 2 < changes[-1] <= noise):
             size = tiny / eps + xp.abs(start) + combine(xp, np.abs(tableau), terms(stages))
-            if _largest_ratio(xp, xp.abs(change), size) <= noise:
+            if largest_ratio(xp, xp.abs(change), size) <= noise:
                 return stages, rates
         elif not math.isfinite(changes[-1]) or (len(changes) > 12 and changes[-1] >= changes[-7]):
             break
@@ -202,16 +202,17 @@ def relative_size(xp: Namespace, change: Array, reference: Array) -> float:
     largest = xp.max(xp.abs(reference), axis=-2, keepdims=True)
     largest = xp.where(largest == 0, xp.ones_like(largest), largest)  # so that no square over- or underflows
     size = xp.linalg.vector_norm(reference / largest, axis=-2)
-    return _largest_ratio(xp, xp.linalg.vector_norm(change / largest, axis=-2), size)
+    return largest_ratio(xp, xp.linalg.vector_norm(change / largest, axis=-2), size)
 
 
-def _relative_change(xp: Namespace, new: Array, old: Array) -> float:
+def relative_change(xp: Namespace, new: Array, old: Array) -> float:
     """Like `relative_size` of new − old, in the cheaper maximum norm: enough to see an iteration stand still."""
     if 0 in new.shape:
         return 0.0
-    return _largest_ratio(xp, xp.max(xp.abs(new - old), axis=-2), xp.max(xp.abs(new), axis=-2))
+    return largest_ratio(xp, xp.max(xp.abs(new - old), axis=-2), xp.max(xp.abs(new), axis=-2))
 
 
-def _largest_ratio(xp: Namespace, change: Array, size: Array) -> float:
+def largest_ratio(xp: Namespace, change: Array, size: Array) -> float:
+    """max of change / size, both ≥ 0; zero counts as one where it is divided by."""
     ratio = xp.where(change == 0, xp.zeros_like(change), change / xp.where(size == 0, xp.ones_like(size), size))
     return float(xp.max(ratio))

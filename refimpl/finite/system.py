@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from refimpl.activations import Activation
-from refimpl.backend import Array, Namespace
+from refimpl.backend import Array, Namespace, overflow_is_checked
+
+SMALLEST_SINGLE, LARGEST_SINGLE = 1e-12, 1e12
+"""Norms of W, v and h_0 between which single precision has room for what comes of them on the way."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,24 @@ class System:
     def weights(self, step: int) -> Array:
         """Scaled W in force during time step `step`, shape (n, n)."""
         return self.W[step, ...] if self.layered else self.W
+
+    @cached_property
+    def single(self) -> System | None:
+        """The same in single precision, in which a product takes half the time; None where that has no room for it."""
+        xp = self.xp
+        if self.W.dtype == xp.float32:
+            return None
+        with overflow_is_checked():
+            arrays = [xp.astype(array, xp.float32) for array in (self.W, self.v, self.h0)]
+            sizes = [float(xp.linalg.vector_norm(array)) for array in arrays]
+        if not all(SMALLEST_SINGLE < size < LARGEST_SINGLE for size in sizes):
+            return None
+        return System(xp, self.activation, self.horizon, *arrays)
+
+    @cached_property
+    def squared_weights(self) -> Array:
+        """Squares of the entries of the scaled W, in whose products signs do not cancel."""
+        return self.W * self.W
 
     def terminal_adjoint(self, dphi: Array) -> Array:
         """λ_T = φ'(h_T) ⊙ (σ_v/√n) v, from φ'(h_T) of shape (n, N)."""

@@ -32,8 +32,8 @@ def expansions_agree(curves: Sequence[Curve], quantity: str, refined: float) -> 
         else rf"$\lim_{{L \to \infty}} L (\cdot)$ of ${symbol}$",
         ("Richardson extrapolation of the ResNets", "ODEs for the first-order terms of $h$ and $\\lambda$"),
         difference, allowed,
-        "change from five to six depths in the extrapolation, and a rounding for each layer in it, plus the change of the "
-        "ODEs from rtol 1e-8 to 1e-10",
+        "change from five to six depths in the extrapolation, and a rounding for each layer in it, plus the change of "
+        "the ODEs from rtol 1e-8 to 1e-10",
     )  # fmt: skip
 
 

@@ -1,0 +1,117 @@
+"""The Gauss scheme that a tolerance needs, for analytic φ: as few nodes as the defect allows, and steps that converge.
+
+`refimpl.finite.refine` compares whole solutions of successive schemes, each solved to rounding, and serves every φ.
+Where φ is analytic one solution with its defect says as much, and every refinement starts from the solution before it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from refimpl.errors import AccuracyError
+from refimpl.finite import defect, sweep
+from refimpl.finite.adjoint import Solution
+from refimpl.finite.escape import raise_if_escaping
+from refimpl.finite.forward import StageDivergenceError
+from refimpl.finite.refine import STEPS
+from refimpl.finite.system import System
+from refimpl.scheme import Scheme, gauss
+
+LEAST = 5
+"""Fewest nodes a step: fewer have too few points to see anything."""
+
+MOST = 16
+"""Most nodes a step where steps may be added."""
+
+MOST_ALONE = 48
+"""Most nodes a step where they may not."""
+
+STALLED = 0.5
+"""Factor by which more nodes have to lower the error at least."""
+
+ITERATION = 16.0
+"""How much closer than the tolerance the sweeps of all steps together get to the scheme: λ sees every error of h."""
+
+SHARE = 0.5
+"""Part of the tolerance that the estimated error may be."""
+
+
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """A solution that meets its tolerance: forward, and unless h_T alone was asked for, backward."""
+
+    scheme: Scheme
+    forward: sweep.Forward
+    backward: sweep.Backward | None
+
+    def solution(self, system: System) -> Solution:
+        """Both together, as the contraction wants them."""
+        assert self.backward is not None
+        return Solution(system, self.scheme, self.forward.flow, self.backward.flow)
+
+
+def adapt(system: System, nodes: int | None, steps: int | None, rtol: float, *, adjoint: bool) -> Adapted:
+    """Solution that is accurate to `rtol`; `nodes` and `steps` are chosen here where they are None.
+
+    Raises
+    ------
+    AccuracyError
+        No scheme reaches `rtol`; carries the smallest estimated error.
+    BlowUpError
+        The solution escapes to infinity before T.
+    """
+    best, failure = math.inf, None
+    for count in STEPS if steps is None else (steps,):
+        try:
+            found = _with_steps(system, nodes, count, rtol, adjoint=adjoint, alone=steps is not None)
+        except StageDivergenceError as error:
+            failure = error
+            continue
+        if isinstance(found, Adapted):
+            return found
+        best, failure = min(best, found), None
+    if failure is not None:
+        raise_if_escaping(system, failure)
+    if math.isinf(best):
+        raise AccuracyError(f"rtol={rtol:.3g} was asked for, but the steps of no two Gauss schemes were short enough")
+    raise AccuracyError(
+        f"rtol={rtol:.3g} was asked for, but between its nodes the best Gauss scheme may be off by {best:.3g}",
+        reached=best,
+    )
+
+
+def _with_steps(
+    system: System, nodes: int | None, steps: int, rtol: float, *, adjoint: bool, alone: bool
+) -> Adapted | float:
+    """Add nodes until `rtol` is met; else the smallest error seen."""
+    patient = alone or steps == STEPS[-1]
+    most = nodes or (MOST_ALONE if alone else MOST)
+    m, forward, backward, errors = nodes or _first_guess(rtol), None, None, list[float]()
+    tight = rtol / (ITERATION * steps)
+    while True:
+        scheme = gauss(m, steps, system.horizon)
+        forward = sweep.forward(system, scheme, tight, forward, patient=patient)
+        seen = defect.of_forward(system, scheme, forward)
+        error = defect.error_forward(system, scheme, forward, seen)
+        if adjoint and error <= SHARE * rtol:
+            backward = sweep.backward(system, scheme, forward.flow, tight, backward, patient=patient)
+            error = max(error, defect.error_backward(system, scheme, forward, seen, backward))
+        if error <= SHARE * rtol:
+            return Adapted(scheme, forward, backward)
+        errors.append(error)
+        if m >= most or not error < math.inf or (len(errors) > 1 and error > STALLED * errors[-2]):
+            return min(errors)
+        wanted = SHARE * rtol if backward is not None or not adjoint else SHARE * rtol / 8  # λ needs more than h
+        m = min(most, m + _more_nodes(m, error, wanted))
+
+
+def _first_guess(rtol: float) -> int:
+    """Nodes that are enough where the solution has its singularities about T away from [0, T]: 15 times a node."""
+    return max(LEAST, min(MOST, math.ceil(0.85 * -math.log10(rtol))))
+
+
+def _more_nodes(nodes: int, error: float, wanted: float) -> int:
+    """Nodes to add if `nodes` of them leave `error` = r^(2 nodes)."""
+    a_node = max(math.log(1 / error), 0.4) / nodes if error < 1 else 0.4 / nodes
+    return max(1, min(6, math.ceil(math.log(error / wanted) / a_node)))

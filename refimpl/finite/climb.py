@@ -1,0 +1,156 @@
+"""The stages of a Gauss step by Picard's sweeps on more and more nodes.
+
+A sweep integrates a polynomial of rates through m nodes and evaluates the rate at m' nodes on the way,
+
+    h_i = h_0 + Δ Σ_j B_j(c'_i) r_j,   r'_i = W φ(h_i),   B_j(t) = ∫_0^t ℓ_j,
+
+so that m' may differ from m at no cost. While the first sweeps are good to two digits, a few nodes hold all that they
+know: each sweep takes one node more, until the number that is wanted is reached. Picard's iteration for a Volterra
+equation converges like (κΔ)^k / k!, faster than any geometric rate, with κ about the spectral radius of the Jacobian.
+At the last number of nodes the fixed point is the Gauss scheme itself: `refimpl.finite.forward.solve_stages` solves the
+same equations to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+from refimpl.backend import Array, Namespace
+from refimpl.finite.forward import combine, largest_ratio, relative_change
+from refimpl.quadrature import Host, gauss_legendre, lagrange_integrals
+
+FIRST = 3
+"""Nodes of the first sweep."""
+
+MAX_SWEEPS = 60
+"""Sweeps a step, after which it counts as too long."""
+
+SLOW = 0.5
+"""Ratio of successive changes beyond which shorter steps are cheaper, if they may be chosen."""
+
+NOT_WORSE = 8.0
+"""How much worse than in the norm of its sample a single neuron may have converged."""
+
+
+class Rates(NamedTuple):
+    """What the equation says at given stages: their rates, (m, n, N), and what it computed on the way, likewise."""
+
+    values: Array
+    kept: Array
+
+
+class Climbed(NamedTuple):
+    """A solved step.
+
+    Parameters
+    ----------
+    stages : array, shape (m, n, N)
+    rates : Rates
+    end : array, shape (n, N)
+        State at the far end of the step.
+    left : array, shape (n, N)
+        What more sweeps would change in it, in absolute value.
+    ratio : float
+        Factor by which each sweep changes less than the one before.
+    """
+
+    stages: Array
+    rates: Rates
+    end: Array
+    left: Array
+    ratio: float
+
+
+def climb(
+    xp: Namespace,
+    start: Array,
+    length: float,
+    first: Array,
+    rate: Callable[[Array, float], Rates],
+    size: Callable[[Array, Array], Array],
+    nodes: int,
+    rtol: float,
+    *,
+    ratio: float | None = None,
+    backward: bool = False,
+    patient: bool = True,
+) -> Climbed | None:
+    """Solve h_i = start + length Σ_j a_ij rate(h)_j for the Gauss tableau of `nodes` nodes, to about `rtol`.
+
+    Parameters
+    ----------
+    start : array, shape (n, N)
+        State at the start of the step; with `backward` at its end.
+    first : array, shape (m, n, N)
+        Rates at the Gauss nodes of a coarser solution; m = 1 with the rate at the start will do.
+    rate : callable
+        Stages (m, n, N), for any m, and the last relative change of the far end, to `Rates`. Before the first sweep
+        that change counts as infinite, or as zero if there is a `ratio`.
+    size : callable
+        Stages and kept to the size (n, N) of the terms that each neuron is the sum of.
+    ratio : float, optional
+        Factor by which changes have fallen on the way to `first`.
+    backward : bool
+        Integrate from the end of the step to its start: for the adjoint, whose tableau is that of time reversed.
+    patient : bool
+        Go on although the sweeps converge slowly.
+
+    Returns
+    -------
+    Climbed or None
+        None if the sweeps do not converge, or too slowly.
+
+    Notes
+    -----
+    The change of the far end falls by a factor from sweep to sweep; what the next ones would add is a geometric series
+    in it, and has to be below an eighth of `rtol`. That counts for the norm of a sample, and for every neuron of it
+    relative to its own size, since one far below the others may be about to grow past them.
+    """
+    noise = 8 * float(xp.finfo(start.dtype).eps) * math.sqrt(start.shape[0])
+    values, change, changes = first, math.inf if ratio is None else 0.0, list[float]()
+    ratios = [] if ratio is None else [ratio]
+    end, old = start + combine(xp, length * gauss_legendre(first.shape[0])[1], first), first
+    for sweep in range(MAX_SWEEPS):
+        count = values.shape[0]
+        following = nodes if ratio is not None else min(nodes, max(count + 1, FIRST))
+        stages = start + combine(xp, length * _integrals(count, following, backward), values)
+        rates = rate(stages, change)
+        values, before, earlier = rates.values, end, change
+        end = start + combine(xp, length * gauss_legendre(following)[1], values)
+        change = relative_change(xp, end, before)
+        changes.append(change)
+        if not math.isfinite(change):
+            return None
+        if sweep > 0:
+            ratios.append(change / earlier if earlier > 0 else 0.0)
+        factor = max(ratios[-2:], default=1.0)
+        if count == following == nodes and sweep > 0 and _settled(change, factor, rtol, noise):
+            inside = factor * relative_change(xp, stages, old)  # the end is one sweep ahead of the stages
+            last = xp.abs(end - before)
+            own = largest_ratio(xp, last, size(stages, rates.kept))
+            if _settled(inside, factor, rtol, noise) and own <= NOT_WORSE * max(change, rtol, noise):
+                return Climbed(stages, rates, end, last * min(1.0, factor / (1 - min(factor, SLOW))), factor)
+        elif change > noise and (_no_end(changes) if patient else sweep > 3 and factor > SLOW):
+            return None
+        old = stages
+    return None
+
+
+def _settled(change: float, factor: float, rtol: float, noise: float) -> bool:
+    """Whether a change, and those that follow it, each `factor` times the last, are below what is allowed."""
+    return change * factor <= rtol / 8 * (1 - factor) or change <= noise
+
+
+def _no_end(changes: list[float]) -> bool:
+    """Whether the changes do not fall any more; at first those of a long step may grow."""
+    return len(changes) > 12 and changes[-1] >= changes[-7]
+
+
+@lru_cache(maxsize=256)
+def _integrals(nodes: int, at: int, backward: bool) -> Host:
+    """∫_0^{c_i} ℓ_j for the i-th of `at` nodes and the j-th of `nodes`; with `backward` ∫_{c_i}^1."""
+    integrals = lagrange_integrals(nodes, gauss_legendre(at)[0])
+    return gauss_legendre(nodes)[1] - integrals if backward else integrals

@@ -1,0 +1,197 @@
+"""How far a Gauss scheme is from the solution, told by the equations it does not solve between its nodes.
+
+Between the nodes c_j of a step the collocation polynomial u leaves the defect
+
+    u' − W φ(u) = −W δ(t),     δ(t) = φ(u(t)) − Σ_j ℓ_j(t) φ(u(c_j)),
+
+and the error of h at the end of the step is ∫ Φ(t_1, t) W δ(t) dt, with Φ the flow of the linearised equation. δ is
+zero at the nodes and orthogonal to low degrees as long as it is resolved, which is why Gauss schemes are accurate to
+twice the order of u. So the integrals ∫ P_k δ dt with the first Legendre polynomials measure that error: m + 1 values
+of δ at the points that Kronrod adds to the Gauss nodes give them, and no product with W is needed on the way. For (3)
+the same with the defect of λ, and for ∂f/∂W = ∫ λ φᵀ dt, where Gauss quadrature misses ∫ (Σ ℓ_j λ_j) δᵀ dt.
+
+A layer between two points of all these is seen from afar, neuron by neuron: signs of different neurons do not cancel
+here. At both ends of a step, beyond the outermost point, δ is compared with its interpolant through all points.
+What the flow makes of an error until T is followed along the linearised equation, as to its size.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.polynomial import legendre
+
+from refimpl.backend import Array, Namespace, from_host, namespace, overflow_is_checked
+from refimpl.finite.climb import Rates, climb
+from refimpl.finite.forward import combine, relative_size
+from refimpl.finite.sweep import Backward, Forward, at_fewer_nodes, root_of_squares
+from refimpl.finite.system import System
+from refimpl.quadrature import Host, gauss_legendre, kronrod_extension, lagrange, lagrange_integrals
+from refimpl.scheme import Scheme
+
+MOMENTS = 3
+"""Legendre polynomials with which a defect is integrated: Φ(t_1, t) and λ_t are smooth, and the next are smaller."""
+
+COARSE = 3
+"""Nodes on which a displacement is followed."""
+
+TO_ITS_SIZE = 1.0
+"""Tolerance with which a displacement is followed: what counts is its size."""
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Points of a step of unit length with m Gauss nodes: its start, the m + 1 of Kronrod, its end.
+
+    Parameters
+    ----------
+    values, integrals : ndarray, shape (m + 3, m)
+        ℓ_j and ∫_0 ℓ_j at the points.
+    beyond : ndarray, shape (m + 3, 1)
+        At the points, the polynomial that is 0 at all nodes and 1 at the end.
+    weights : ndarray, shape (MOMENTS + 2, m + 3)
+        Maps δ at the points to its integrals with P_0, P_1, …, and to what the first and the last gap may hide.
+    """
+
+    values: Host
+    integrals: Host
+    beyond: Host
+    weights: Host
+
+    def seen(self, xp: Namespace, defect: Array) -> tuple[Array, Array]:
+        """The integral of a defect (m + 3, n, N), and the largest of all that the weights see, without sign: (n, N)."""
+        integrals = combine(xp, self.weights, defect)
+        return integrals[0, ...], xp.max(xp.abs(integrals), axis=0)
+
+
+@lru_cache(maxsize=64)
+def probe(nodes: int) -> Probe:
+    """The probe of Gauss steps of `nodes` nodes."""
+    added, weights = kronrod_extension(nodes)
+    points = np.concatenate([[0.0], added, [1.0]])
+    inner = slice(1, -1)
+    seen = np.zeros((MOMENTS + 2, nodes + 3))
+    seen[:MOMENTS, inner] = legendre.legvander(2 * added - 1, MOMENTS - 1).T * weights
+    both = np.concatenate([gauss_legendre(nodes)[0], added])
+    for row, (end, gap) in enumerate(((0, added[0]), (-1, 1 - added[-1])), MOMENTS):
+        basis = legendre.legvander(2 * points[[end]] - 1, 2 * nodes)
+        through_all = np.linalg.solve(legendre.legvander(2 * both - 1, 2 * nodes).T, basis[0])
+        seen[row, inner], seen[row, end] = -gap * through_all[nodes:], gap
+    beyond = legendre.legval(2 * points - 1, np.eye(nodes + 1)[nodes])[:, None]
+    return Probe(lagrange(nodes, points), lagrange_integrals(nodes, points), beyond, seen)
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardDefect:
+    """What the probe sees of (1), step by step: states at the points, |∫ δ|, and how far h may be moved by it."""
+
+    states: list[Array]
+    missed: list[Array]
+    displacements: list[Array]
+
+
+@overflow_is_checked()
+def of_forward(system: System, scheme: Scheme, solution: Forward) -> ForwardDefect:
+    """The defect of (1)."""
+    xp, m, phi = system.xp, scheme.b.size, system.activation.phi
+    at, states, missed, displacements = probe(m), [], [], []
+    for k in range(scheme.steps):
+        inside = slice(k * m, (k + 1) * m)
+        h = solution.flow.boundary[k, ...] + combine(xp, scheme.step * at.integrals, solution.rates[inside, ...])
+        delta = -combine(xp, at.values, solution.flow.phi[inside, ...])
+        for j in range(h.shape[0]):
+            delta[j, ...] += phi(h[j, ...])
+        states.append(h)
+        integral, largest = at.seen(xp, delta)
+        missed.append(largest)
+        size = solution.left[k] + scheme.step * root_of_squares(system, largest)
+        displacements.append(_with_signs(xp, size, xp.matmul(system.W, integral)))
+    return ForwardDefect(states, missed, displacements)
+
+
+@overflow_is_checked()
+def error_forward(system: System, scheme: Scheme, solution: Forward, defect: ForwardDefect) -> float:
+    """Estimated error of h_T and of φ(h_T), each relative to itself, for the worst sample."""
+    xp, terminal, phi = system.xp, solution.flow.terminal, system.activation.phi
+    slopes = _coarse_slopes(xp, scheme, solution.flow.dphi)
+    moved = _followed(system, scheme, slopes, defect.displacements, backward=False)
+    at_end = phi(terminal)
+    change = xp.maximum(xp.abs(phi(terminal + moved) - at_end), xp.abs(phi(terminal - moved) - at_end))
+    return max(relative_size(xp, moved, terminal), relative_size(xp, change, at_end))
+
+
+@overflow_is_checked()
+def error_backward(
+    system: System, scheme: Scheme, solution: Forward, defect: ForwardDefect, adjoint: Backward
+) -> float:
+    """Estimated error of λ_0 and of ∂f/∂W, each relative to itself, for the worst sample."""
+    xp, m, at, activation = system.xp, scheme.b.size, probe(scheme.b.size), system.activation
+    Wt = xp.matrix_transpose(system.W)
+    at_the_end = lagrange(m, np.ones(1))
+    displacements = []
+    for k in range(scheme.steps):
+        inside = slice(k * m, (k + 1) * m)
+        products = adjoint.products[inside, ...]
+        # Wᵀλ has degree m: known at the nodes, and at the end of the step.
+        left = xp.matmul(Wt, adjoint.flow.boundary[k + 1, ...]) - combine(xp, at_the_end, products)[0, ...]
+        between = combine(xp, at.values, products) + from_host(xp, at.beyond, left)[:, :, None] * left
+        delta = -combine(xp, at.values, adjoint.rates[inside, ...])
+        for j in range(delta.shape[0]):
+            delta[j, ...] += activation.dphi(defect.states[k][j, ...]) * between[j, ...]
+        integral, largest = at.seen(xp, delta)
+        displacements.append(_with_signs(xp, adjoint.left[k] + scheme.step * largest, integral))
+    slopes = _coarse_slopes(xp, scheme, solution.flow.dphi)
+    moved = _followed(system, scheme, slopes, displacements, backward=True)
+    largest_phi = xp.max(xp.abs(solution.flow.phi), axis=0)
+    missed = xp.stack(defect.missed) / scheme.steps
+    return max(relative_size(xp, moved, adjoint.flow.boundary[0, ...]), relative_size(xp, missed, largest_phi))
+
+
+def _coarse_slopes(xp: Namespace, scheme: Scheme, dphi: Array) -> Array:
+    """φ' at fewer nodes of every step, (COARSE steps, n, N)."""
+    m = scheme.b.size
+    count = min(m, COARSE)
+    return xp.concat([at_fewer_nodes(xp, dphi[k * m : (k + 1) * m, ...], count) for k in range(scheme.steps)])
+
+
+def _followed(system: System, scheme: Scheme, slopes: Array, displacements: list[Array], *, backward: bool) -> Array:
+    """How far `displacements` in the steps move the solution: by what each is, or by what becomes of all; (n, N).
+
+    They are followed along the linearised equation, δ̇ = W (φ'(h) ⊙ δ), from where each acts until T, or with `backward`
+    along the adjoint equation until 0.
+    """
+    xp, count, steps = system.xp, slopes.shape[0] // scheme.steps, scheme.steps
+    moved = xp.max(xp.abs(xp.stack(displacements)), axis=0)
+    W = (system.single or system).W
+    slopes = xp.astype(slopes, W.dtype, copy=False)
+    W = xp.matrix_transpose(W) if backward else W
+    total = xp.zeros_like(moved, dtype=W.dtype)
+    for k in reversed(range(steps)) if backward else range(steps):
+        slope = slopes[k * count : (k + 1) * count, ...]
+
+        def rate(stages: Array, _: float, slope: Array = slope) -> Rates:
+            at = at_fewer_nodes(xp, slope, stages.shape[0])
+            values = at * xp.matmul(W, stages) if backward else xp.matmul(W, at * stages)
+            return Rates(values, stages)
+
+        total = total + xp.astype(displacements[k], W.dtype, copy=False)
+        first = rate(total[None, ...], math.inf).values
+        step = climb(xp, total, scheme.step, first, rate, _size, count, TO_ITS_SIZE, backward=backward)
+        if step is None:
+            return xp.full_like(moved, math.inf)
+        total = step.end
+    return xp.maximum(moved, xp.astype(xp.abs(total), moved.dtype, copy=False))
+
+
+def _with_signs(xp: Namespace, size: Array, like: Array) -> Array:
+    """`size` ≥ 0 with the signs of `like`."""
+    return xp.where(like < 0, -size, size)
+
+
+def _size(stages: Array, _: Array) -> Array:
+    """The largest value of each neuron."""
+    xp = namespace(stages)
+    return xp.max(xp.abs(stages), axis=0)

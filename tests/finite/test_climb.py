@@ -1,0 +1,164 @@
+"""Picard's sweeps on ascending nodes end in the stages of the Gauss scheme."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refimpl import AccuracyError, Gauss, NeuralODE, Params, activations
+from refimpl.finite import adjoint, sweep
+from refimpl.finite.climb import Rates, climb
+from refimpl.finite.product import Product
+from refimpl.finite.system import System
+from refimpl.quadrature import gauss_legendre, kronrod_extension
+from refimpl.scheme import gauss
+from tests import formulas
+
+SMOOTH = [name for name, phi in activations.BUILTIN.items() if phi.analytic and phi.degree != 2]
+
+
+def prepared(case):
+    return case.net._prepare(case.theta, case.X, Gauss())[2]
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3, 6, 7, 15, 24, 48])
+def test_the_rule_of_kronrod_interlaces_with_that_of_gauss_and_is_exact_to_degree_3m_plus_1(nodes):
+    c, _ = gauss_legendre(nodes)
+    t, w = kronrod_extension(nodes)
+    assert (t[:-1] < c).all()
+    assert (c < t[1:]).all()
+    # P_m(c) = 0, so that polynomials with that factor are integrated by the new points alone.
+    vanishing = np.polynomial.Legendre.basis(nodes, domain=[0, 1])
+    for degree in range(2 * nodes + 2):
+        other = np.polynomial.Legendre.basis(degree, domain=[0, 1])
+        exact = 1 / (2 * nodes + 1) if degree == nodes else 0.0
+        assert w @ (vanishing(t) * other(t)) == pytest.approx(exact, abs=1e-14)
+    too_high = np.polynomial.Legendre.basis(2 * nodes + 3 if nodes % 2 else 2 * nodes + 2, domain=[0, 1])
+    assert abs(w @ (vanishing(t) * too_high(t))) > 1e-12 or nodes % 2
+
+
+def test_the_fifteen_points_of_quadpack():
+    """xgk and wgk of its routine qk15."""
+    t, w = kronrod_extension(7)
+    points = [0.991455371120812639206854697526329, 0.864864423359769072789712788640926]
+    weights = [0.022935322010529224963732008058970, 0.104790010322250183839876322541518]
+    np.testing.assert_allclose(1 - 2 * t[:2], points, rtol=0, atol=4e-15)
+    np.testing.assert_allclose(2 * w[:2], weights, rtol=0, atol=4e-15)
+
+
+@given(formulas.cases(SMOOTH, n=(1, 20), N=(1, 4)), st.integers(1, 3), st.sampled_from([1e-4, 1e-8, 1e-12]))
+def test_the_sweeps_end_in_the_stages_of_the_scheme(case, steps, rtol):
+    """Which `refimpl.finite.adjoint` solves to rounding."""
+    system, scheme = prepared(case), gauss(9, steps, case.net.horizon)
+    plain = adjoint.solve(system, scheme)
+    forward = sweep.forward(system, scheme, rtol)
+    backward = sweep.backward(system, scheme, forward.flow, rtol)
+    # A step is solved to an eighth of rtol; errors of the state grow on their way, and λ depends on the state.
+    growth = math.exp(2 * case.net.horizon * np.linalg.norm(system.W, 2) * case.net.phi.lipschitz)
+    bend = 1 + case.net.horizon * np.linalg.norm(system.W, 2) * case.net.phi.dlipschitz * np.abs(system.h0).max()
+    allowed = rtol * steps * growth * bend + 1e-13
+    for mine, other in (
+        (forward.flow.boundary, plain.flow.boundary), (forward.flow.phi, plain.flow.phi),
+        (backward.flow.boundary, plain.backward.boundary), (backward.flow.stages, plain.backward.stages),
+    ):  # fmt: skip
+        assert np.abs(mine - other).max() <= allowed * np.abs(other).max()
+
+
+def linear(rate):
+    """ḣ = rate h, of one neuron."""
+    return lambda stages, _: Rates(rate * stages, stages)
+
+
+def test_a_geometric_guess_of_what_is_left_is_above_what_is_left():
+    """For ḣ = h on [0, 1] and 12 nodes, whose own error is 1e-30."""
+    start = np.ones((1, 1))
+    for rtol in (1e-2, 1e-5, 1e-8, 1e-11):
+        step = climb(np, start, 1.0, start[None], linear(1.0), lambda stages, _: stages[-1], 12, rtol)
+        error = abs(step.end[0, 0] - math.e)
+        assert error <= step.left[0, 0] + 1e-15
+        assert step.left[0, 0] <= rtol * math.e
+
+
+def test_back_in_time_the_sweeps_integrate_to_the_start():
+    start = np.ones((1, 1))
+    step = climb(np, start, 0.5, start[None], linear(1.0), lambda stages, _: stages[0], 8, 1e-12, backward=True)
+    assert step.end[0, 0] == pytest.approx(math.exp(0.5), rel=1e-12)
+    np.testing.assert_allclose(step.stages[:, 0, 0], np.exp(0.5 * (1 - gauss_legendre(8)[0])), rtol=1e-9)
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_step_that_is_too_long_is_given_up_sooner_if_shorter_ones_may_be_had(patient):
+    calls = []
+
+    def rate(stages, _):
+        calls.append(len(stages))
+        return Rates(12.0 * stages, stages)
+
+    start = np.ones((1, 1))
+    step = climb(np, start, 1.0, 12 * start[None], rate, lambda stages, _: stages[-1], 16, 1e-6, patient=patient)
+    assert (step is None) is not patient
+    assert (len(calls) < 10) is not patient
+    with np.errstate(invalid="ignore"):
+        assert climb(np, start, 1.0, np.full((1, 1, 1), np.inf), rate, lambda stages, _: stages[-1], 16, 1e-6) is None
+
+
+def test_the_sweeps_take_one_node_more_each_and_a_coarse_solution_is_left_at_once():
+    counts = []
+
+    def rate(stages, _):
+        counts.append(len(stages))
+        return Rates(0.5 * stages, stages)
+
+    start = np.ones((1, 1))
+    step = climb(np, start, 1.0, 0.5 * start[None], rate, lambda stages, _: stages[-1], 6, 1e-9)
+    assert counts[:4] == [3, 4, 5, 6]
+    assert set(counts[4:]) == {6}
+    cold = len(counts)
+    counts.clear()
+    climb(np, start, 1.0, step.rates.values, rate, lambda stages, _: stages[-1], 8, 1e-9, ratio=step.ratio)
+    assert set(counts) == {8}
+    assert len(counts) < cold / 2
+
+
+def system_of(W, dtype=np.float64):
+    W = np.asarray(W, dtype=dtype)
+    return System(np, activations.get("tanh"), 1.0, W, np.ones(len(W), dtype=dtype), np.ones((len(W), 2), dtype=dtype))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_products_are_rounded_to_single_precision_only_where_that_is_enough(transposed):
+    rng = np.random.default_rng(0)
+    W, factors = rng.standard_normal((40, 40)), rng.standard_normal((3, 40, 2))
+    product, exact = Product(system_of(W), 1e-9, transposed=transposed), W.T if transposed else W
+    scale = np.abs(exact) @ np.abs(factors)
+
+    def off(found, factors):
+        return (np.abs(found - exact @ factors) / scale).max()
+
+    assert 1e-9 < off(product(factors, math.inf), factors) < 2.0**-20
+    assert off(product(factors, 1e-4), factors) < 1e-14  # the products so far are rough: anew
+    moved = factors * (1 + 1e-5)
+    assert off(product(moved, 1e-5), moved) < 1e-5 * 2.0**-20
+    assert off(product(factors, 1e-3), factors) < 1e-14  # a change that rounds too much for rtol
+
+
+def test_there_is_no_single_precision_where_it_has_no_room():
+    W = np.eye(3)
+    assert system_of(W).single is not None
+    assert system_of(W).single.W.dtype == np.float32
+    assert system_of(1e-20 * W).single is None
+    assert system_of(1e40 * W).single is None
+    assert system_of(W, np.float32).single is None
+
+
+def test_an_unreachable_tolerance_says_what_was_reached():
+    """h_1 = 3 − 1e5 t drives h_2 for 1e-4 of the time."""
+    W = np.sqrt(3.0) * 1e5 * np.asarray([[0, 0, -1.0], [1.0, 0, 0], [0, 0, 0]])
+    theta = Params(np.asarray([[3.0], [1.0], [30.0]]), W, np.ones(3))
+    with pytest.raises(AccuracyError, match="off by") as caught:
+        NeuralODE("erf").predict(theta, np.ones((1, 1)), Gauss())
+    assert 1e-12 < caught.value.reached < math.inf

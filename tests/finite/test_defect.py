@@ -1,0 +1,114 @@
+"""What the defect between the nodes says of the error of a Gauss scheme."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refimpl import AccuracyError, BlowUpError, Gauss, NeuralODE, Params, activations, data
+from refimpl.finite import adjoint, defect, sweep
+from refimpl.scheme import gauss
+from refimpl.solvers import end_distance, sweep_distance
+from tests import formulas
+
+SMOOTH = [name for name, phi in activations.BUILTIN.items() if phi.analytic and phi.degree is None]
+
+
+def estimates(system, scheme):
+    """Estimated errors forward and backward, and the solution."""
+    forward = sweep.forward(system, scheme, 1e-14)
+    seen = defect.of_forward(system, scheme, forward)
+    backward = sweep.backward(system, scheme, forward.flow, 1e-14)
+    of_h = defect.error_forward(system, scheme, forward, seen)
+    return of_h, defect.error_backward(system, scheme, forward, seen, backward), forward, backward
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("nodes", [4, 6, 8])
+@pytest.mark.parametrize("activation", SMOOTH)
+def test_the_estimate_is_the_error_to_a_factor_of_a_few(activation, nodes, steps):
+    net = NeuralODE(activation, horizon=1.5)
+    theta, X = net.init(64, 3, seed=1), data.sphere(8, 3, seed=2)
+    system, scheme = net._prepare(theta, X, Gauss())[2], gauss(nodes, steps, 1.5)
+    of_h, of_gradient, forward, backward = estimates(system, scheme)
+    exact = adjoint.solve(system, gauss(24, 4, 1.5)).sweep
+    found = adjoint.Solution(system, scheme, forward.flow, backward.flow).sweep
+    noise = 1e-13
+    error_h, error = end_distance(system, found.terminal, exact.terminal), sweep_distance(system, found, exact)
+    assert error_h < 3 * of_h + noise
+    assert error < 3 * max(of_h, of_gradient) + noise
+    assert max(of_h, of_gradient) < 60 * error + noise
+
+
+def answered(method, *arguments):
+    try:
+        return method(*arguments)
+    except (AccuracyError, BlowUpError):
+        return None
+
+
+@settings(max_examples=60)
+@given(
+    formulas.cases(SMOOTH, n=(1, 30), N=(1, 3)), st.floats(0.2, 6.0), st.floats(-12.0, -2.0), st.floats(-1.5, 1.5),
+    st.sampled_from([None, 3]),
+)  # fmt: skip
+def test_what_gauss_answers_is_as_accurate_as_was_asked(case, horizon, digits, spread, steps):
+    """Against a scheme of 768 nodes."""
+    net, rtol = NeuralODE(case.net.activation, horizon), 10**digits
+    scales = 10 ** (spread * np.linspace(-1, 1, case.theta.width))[:, None]
+    theta = Params(scales * case.theta.U, case.theta.W, case.theta.v)
+    system = net._prepare(theta, case.X, Gauss())[2]
+    found = answered(Gauss(steps=steps, rtol=rtol).sweep, system)
+    if found is not None:
+        exact = adjoint.solve(system, gauss(24, 32, horizon)).sweep
+        assert sweep_distance(system, found, exact) <= rtol + 1e-12
+
+
+def test_the_points_of_the_probe_see_a_layer_in_each_gap_and_at_both_ends():
+    """A spike of δ at one point counts by the width of its gap, and no combination of neurons is needed to see it."""
+    for nodes in (3, 8, 13):
+        at = defect.probe(nodes)
+        for point in range(nodes + 3):
+            spike = np.zeros((nodes + 3, 1, 1))
+            spike[point] = 1.0
+            width = at.weights[0, point] or abs(at.weights[-2:, point]).max()
+            assert at.seen(np, spike)[1][0, 0] >= width > 1 / (20 * nodes**2)
+
+
+def test_the_probe_is_silent_where_all_points_lie_on_one_polynomial():
+    nodes = 6
+    at = defect.probe(nodes)
+    t = np.concatenate([[0.0], defect.kronrod_extension(nodes)[0], [1.0]])
+    smooth = np.polynomial.Legendre.basis(nodes, domain=[0, 1])(t) * (1 + t + t**2)
+    assert at.seen(np, smooth[:, None, None])[1].max() < 1e-14 * 3
+
+
+def test_a_displacement_is_followed_to_the_end():
+    """Neurons h_i' = a_i h_i: one that is displaced by m in the first of three steps ends up m e^{a (T − t)} away."""
+    rates = np.array([0.8, -0.6, 2.5])
+    start = np.array([[2.0, 1.0, -1.0], [0.5, -3.0, 4.0]]).T
+    system = defect.System(np, activations.get("identity"), 1.5, np.diag(rates), np.ones(3), start)
+    scheme, sizes = gauss(6, 3, 1.5), np.array([[0.03, 0.02], [-0.05, 0.01], [0.04, -0.07]])
+    slopes = np.ones((9, 3, 2))
+    for k in range(3):
+        found = defect._followed(system, scheme, slopes, [sizes * (j == k) for j in range(3)], backward=False)
+        grown = np.abs(sizes) * np.exp(rates * (1.5 - 0.5 * k))[:, None]
+        np.testing.assert_allclose(found, np.maximum(np.abs(sizes), grown), rtol=0.15)  # to its size
+        found = defect._followed(system, scheme, slopes, [sizes * (j == k) for j in range(3)], backward=True)
+        grown = np.abs(sizes) * np.exp(rates * 0.5 * (k + 1))[:, None]
+        np.testing.assert_allclose(found, np.maximum(np.abs(sizes), grown), rtol=0.15)  # to its size
+
+
+def test_errors_of_many_steps_add_up():
+    """The same in each of 32 steps: all of them together, not the largest."""
+    system = defect.System(
+        np, activations.get("identity"), 1.0, np.zeros((1, 1)) + 1e-9, np.ones(1), np.ones((1, 1)),
+    )  # fmt: skip
+    steps = [np.full((1, 1), 1e-6)] * 32
+    found = defect._followed(system, gauss(5, 32, 1.0), np.ones((96, 1, 1)), steps, backward=False)
+    assert found[0, 0] == pytest.approx(32e-6, rel=1e-3)
+    assert math.isfinite(found[0, 0])
