@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from refimpl.backend import is_numpy, keep_freed_memory
 from refimpl.errors import AccuracyError
 from refimpl.finite import defect, sweep
 from refimpl.finite.adjoint import Solution
@@ -61,6 +62,8 @@ def adapt(system: System, nodes: int | None, steps: int | None, rtol: float, *, 
     BlowUpError
         The solution escapes to infinity before T.
     """
+    if is_numpy(system.xp):
+        keep_freed_memory()
     best, failure = math.inf, None
     for count in STEPS if steps is None else (steps,):
         try:
@@ -107,8 +110,8 @@ def _with_steps(
 
 
 def _first_guess(rtol: float) -> int:
-    """Nodes that are enough where the solution has its singularities about T away from [0, T]: 15 times a node."""
-    return max(LEAST, min(MOST, math.ceil(0.85 * -math.log10(rtol))))
+    """Nodes that are enough where the solution has its singularities about T away from [0, T]: a digit a node."""
+    return max(LEAST, min(MOST, math.ceil(0.9 * -math.log10(rtol) + 0.5)))
 
 
 def _more_nodes(nodes: int, error: float, wanted: float) -> int:

@@ -106,7 +106,7 @@ def climb(
     Notes
     -----
     The change of the far end falls by a factor from sweep to sweep; what the next ones would add is a geometric series
-    in it, and has to be below an eighth of `rtol`. That counts for the norm of a sample, and for every neuron of it
+    in it, and has to be below half of `rtol`. That counts for the norm of a sample, and for every neuron of it
     relative to its own size, since one far below the others may be about to grow past them.
     """
     noise = 8 * float(xp.finfo(start.dtype).eps) * math.sqrt(start.shape[0])
@@ -116,7 +116,8 @@ def climb(
     for sweep in range(MAX_SWEEPS):
         count = values.shape[0]
         following = nodes if ratio is not None else min(nodes, max(count + 1, FIRST))
-        stages = start + combine(xp, length * _integrals(count, following, backward), values)
+        stages = combine(xp, length * _integrals(count, following, backward), values)
+        stages += start
         rates = rate(stages, change)
         values, before, earlier = rates.values, end, change
         end = start + combine(xp, length * gauss_legendre(following)[1], values)
@@ -141,7 +142,7 @@ def climb(
 
 def _settled(change: float, factor: float, rtol: float, noise: float) -> bool:
     """Whether a change, and those that follow it, each `factor` times the last, are below what is allowed."""
-    return change * factor <= rtol / 8 * (1 - factor) or change <= noise
+    return change * factor <= rtol / 2 * (1 - factor) or change <= noise
 
 
 def _no_end(changes: list[float]) -> bool:

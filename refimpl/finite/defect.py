@@ -165,7 +165,7 @@ def _followed(system: System, scheme: Scheme, slopes: Array, displacements: list
     """
     xp, count, steps = system.xp, slopes.shape[0] // scheme.steps, scheme.steps
     moved = xp.max(xp.abs(xp.stack(displacements)), axis=0)
-    W = (system.single or system).W
+    W = system.W if system.single_weights is None else system.single_weights
     slopes = xp.astype(slopes, W.dtype, copy=False)
     W = xp.matrix_transpose(W) if backward else W
     total = xp.zeros_like(moved, dtype=W.dtype)

@@ -33,7 +33,7 @@ class Product:
 
     def __init__(self, system: System, rtol: float, *, transposed: bool = False) -> None:
         self.xp = system.xp
-        matrices = (None if each is None else each.W for each in (system, system.single))
+        matrices = system.W, system.single_weights
         self.W, self.single = (W if W is None or not transposed else self.xp.matrix_transpose(W) for W in matrices)
         self.small = rtol / (16 * SINGLE)
         self.last: tuple[Array, Array] | None = None

@@ -48,17 +48,15 @@ class System:
         return self.W[step, ...] if self.layered else self.W
 
     @cached_property
-    def single(self) -> System | None:
-        """The same in single precision, in which a product takes half the time; None where that has no room for it."""
+    def single_weights(self) -> Array | None:
+        """W in single precision, in which a product takes half the time; None where that has no room for the states."""
         xp = self.xp
         if self.W.dtype == xp.float32:
             return None
         with overflow_is_checked():
-            arrays = [xp.astype(array, xp.float32) for array in (self.W, self.v, self.h0)]
-            sizes = [float(xp.linalg.vector_norm(array)) for array in arrays]
-        if not all(SMALLEST_SINGLE < size < LARGEST_SINGLE for size in sizes):
-            return None
-        return System(xp, self.activation, self.horizon, *arrays)
+            W, v, h0 = (xp.astype(array, xp.float32) for array in (self.W, self.v, self.h0))
+            sizes = [float(xp.linalg.vector_norm(array)) for array in (W, v, h0)]
+        return W if all(SMALLEST_SINGLE < size < LARGEST_SINGLE for size in sizes) else None
 
     @cached_property
     def squared_weights(self) -> Array:

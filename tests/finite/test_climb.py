@@ -148,11 +148,10 @@ def test_products_are_rounded_to_single_precision_only_where_that_is_enough(tran
 
 def test_there_is_no_single_precision_where_it_has_no_room():
     W = np.eye(3)
-    assert system_of(W).single is not None
-    assert system_of(W).single.W.dtype == np.float32
-    assert system_of(1e-20 * W).single is None
-    assert system_of(1e40 * W).single is None
-    assert system_of(W, np.float32).single is None
+    assert system_of(W).single_weights.dtype == np.float32
+    assert system_of(1e-20 * W).single_weights is None
+    assert system_of(1e40 * W).single_weights is None
+    assert system_of(W, np.float32).single_weights is None
 
 
 def test_an_unreachable_tolerance_says_what_was_reached():
