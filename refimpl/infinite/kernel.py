@@ -134,11 +134,12 @@ class Limit:
     def positivity(self, X: Array) -> Certificate:
         """Whether K_∞ on the rows of X (N, d) is strictly positive definite: a bound, a null vector, or neither.
 
-        The bound of λ_min follows in ball arithmetic from lower bounds of the coefficients of K_∞(ρ), also where it is
-        far below what a float64 matrix can show. The linear algebra is proved; the coefficients are taken a hundred
-        times their estimated error lower. Inputs whose norms differ by roundings alone count as lying on one sphere,
-        and the bound is that of their directions there: of nearly equal inputs such roundings can move λ_min. NumPy
-        arrays, of the ODE and not of a ResNet; the bound is for built-in activations.
+        For a built-in φ other than the quadratic one it is decided for all inputs, of any norms: by a null vector that
+        f itself shows, or by the theorem that there are no others (`docs/mathematics.md`, "All inputs"). The bound of
+        λ_min follows in ball arithmetic from lower bounds of the coefficients of K_∞(ρ), also where it is far below
+        what a float64 matrix can show. The linear algebra is proved; the coefficients are taken a hundred times their
+        estimated error lower. It is 0 where there is none, as for collinear inputs. NumPy arrays, of the ODE and not
+        of a ResNet; an activation of one's own is undecided unless there is a null vector.
 
         Raises
         ------

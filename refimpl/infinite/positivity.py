@@ -1,5 +1,8 @@
 """Is K_∞ strictly positive definite on given inputs? A bound, a null vector, or neither.
 
+For a built-in φ that is no polynomial the answer is known for all inputs: there is a null vector that f itself shows,
+or K_∞ is strictly positive definite (`docs/mathematics.md`, "All inputs"). How large λ_min is takes a bound.
+
 On a sphere K_∞ = Σ_k a_k G^{∘k} with a_k ≥ 0 and G the Gram matrix of the directions, whose powers entry by entry are
 positive semi-definite (Schur). Every partial sum with lower bounds a_k⁻ of the coefficients is therefore below it:
 
@@ -11,8 +14,9 @@ With different norms a_k becomes a positive semi-definite matrix a_k(|x_i|, |x_j
 The eigenvalue of the partial sum is bounded in ball arithmetic, from the directions of the inputs as they are: that is
 proved. The coefficients are those of `refimpl.infinite.power_series`, less a hundred times their estimated error: that
 is not. Inputs whose norms differ by no more than `SPREAD` are taken as points of one sphere, of their mean norm, which
-is what normalised rows are meant to be, and the bound is that of these points: of directions within 1e-7 of each other
-the roundings of the norms themselves can move λ_min by a multiple of itself.
+is what normalised rows are meant to be. For the inputs as they are the bound is then multiplied by (1 − η)², where η
+is what the norms can do (`refimpl.certified.radii`); only if η > 1/4 it is that of the points of the sphere: of
+directions within 1e-7 of each other the roundings of the norms themselves can move λ_min by a multiple of itself.
 
 Sources: I. J. Schoenberg, Positive definite functions on spheres (1942), for the series; I. Schur (1911) for the
 powers.
@@ -20,10 +24,12 @@ powers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +37,8 @@ import numpy as np
 from refimpl.activations import BUILTIN
 from refimpl.errors import AccuracyError
 from refimpl.infinite.inputs import norms_in_range
-from refimpl.infinite.power_series import power_series
+from refimpl.infinite.null_vectors import null_vector, ratio
+from refimpl.infinite.power_series import log_slopes, power_series
 from refimpl.quadrature import Host
 
 if TYPE_CHECKING:
@@ -56,6 +63,12 @@ RTOL = {"relu": 1e-5, "leaky_relu": 1e-5, "elu": 1e-6}
 """Relative accuracy of the coefficients; 1e-9 for the others."""
 
 
+WEAKENED = 0.25
+"""Largest η for which the bound is given for inputs whose norms differ by roundings."""
+
+ALL_INPUTS = "φ is no polynomial, and K_∞ is strictly positive definite for all inputs on which f shows no null vector"
+
+
 @dataclass(frozen=True, eq=False)
 class Certificate:
     """Whether K_∞ of some inputs is strictly positive definite.
@@ -65,9 +78,9 @@ class Certificate:
     strictly_positive : bool or None
         None is undecided.
     lower_bound : float
-        λ_min(K_∞) is at least this, if the coefficients are as accurate as they are estimated to be: for X as it is if
-        its norms are equal or differ by more than 1e-14 of them, otherwise for r x_i/|x_i| with the mean norm r. 0
-        unless `strictly_positive`, or if the bound is below the smallest float.
+        λ_min(K_∞) is at least this, if the coefficients are as accurate as they are estimated to be. If `reason` says
+        so it is not that of X, whose norms differ by roundings, but that of r x_i/|x_i| with the mean norm r. 0 unless
+        `strictly_positive`, or if the bound is below the smallest float (`reason` has its logarithm), or none is known.
     null_vector : ndarray, shape (N,), or None
         A unit vector u with K_∞ u = 0, if it is not strictly positive definite.
     reason : str
@@ -86,78 +99,29 @@ def positivity(net: NeuralODE, X: Host) -> Certificate:
     if not exact:
         return Certificate(True, np.inf, None, "there are no inputs")
     norms = norms_in_range(X)
-    found = _null_vector(net, exact)
+    found = null_vector(net, exact)
     if found is not None:
         vector, reason = found
         return Certificate(False, 0.0, vector / np.linalg.norm(vector), reason)
     if net.phi != BUILTIN.get(net.phi.name):
         return Certificate(None, 0.0, None, "the coefficients of an activation of one's own are not certified")
-    if not all(any(row) for row in exact):
+    bound = _bound(net, X, norms, exact)
+    if bound.strictly_positive is None and net.phi.degree is None:
+        return Certificate(True, 0.0, None, f"{ALL_INPUTS}; but there is no bound: {bound.reason}")
+    return bound
+
+
+def _bound(net: NeuralODE, X: Host, norms: Host, exact: Sequence[Sequence[Fraction]]) -> Certificate:
+    if not norms.all():
         return Certificate(None, 0.0, None, "an input is zero, and has no direction")
     try:
         if np.ptp(norms) <= SPREAD * norms.max():
             return _on_sphere(net, X, float(norms.mean()))
+        if any(ratio(x, y) is not None for x, y in combinations(exact, 2)):
+            return Certificate(None, 0.0, None, "inputs are collinear: every power of the Gram matrix is singular")
         return _of_different_norms(net, X, norms)
     except AccuracyError as error:
         return Certificate(None, 0.0, None, f"the coefficients are not known well enough: {error}")
-
-
-# --- null vectors -------------------------------------------------------------------------------------------------
-
-
-def _null_vector(net: NeuralODE, X: Sequence[Sequence[Fraction]]) -> tuple[Host, str] | None:
-    """A null vector that f itself shows: a linear relation between ∇f at some inputs that holds for every θ."""
-    phi, N = net.phi, len(X)
-    vanishes = phi.phi(np.zeros(1)).item() == 0
-    for i in range(N):
-        if vanishes and not any(X[i]):
-            return _unit(N, {i: 1.0}), f"input {i} is zero and φ(0) = 0: f and ∇f vanish there"
-    for i in range(N):
-        for j in range(i):
-            if X[i] == X[j]:
-                return _unit(N, {i: 1.0, j: -1.0}), f"inputs {j} and {i} are equal"
-            if phi.parity == "odd" and all(a == -b for a, b in zip(X[i], X[j], strict=True)):
-                return _unit(N, {i: 1.0, j: 1.0}), f"inputs {j} and {i} are antipodal and φ is odd, and so is f"
-            ratio = _ratio(X[i], X[j]) if phi.homogeneous else None
-            if ratio is not None and (ratio > 0 or phi.degree == 1):
-                return _unit(N, {i: 1.0, j: -float(ratio)}), f"inputs {j} and {i} are collinear and φ is homogeneous"
-    if phi.degree == 1:
-        relation = _relation(X)
-        if relation is not None:
-            return relation, "φ is linear and the inputs are linearly dependent"
-    return None
-
-
-def _unit(N: int, entries: dict[int, float]) -> Host:
-    vector = np.zeros(N)
-    for i, value in entries.items():
-        vector[i] = value
-    return vector
-
-
-def _ratio(x: Sequence[Fraction], y: Sequence[Fraction]) -> Fraction | None:
-    """c with x = c y ≠ 0, exactly; None if there is none."""
-    pivot = next(k for k, z in enumerate(y) if z)
-    c = x[pivot] / y[pivot]
-    return c if all(a == c * b for a, b in zip(x, y, strict=True)) else None
-
-
-def _relation(X: Sequence[Sequence[Fraction]]) -> Host | None:
-    """u ≠ 0 with Σ u_i x_i = 0, by elimination in rationals; None if the inputs are independent."""
-    basis: list[tuple[list[Fraction], list[Fraction]]] = []
-    for i, row in enumerate(X):
-        vector, combination = list(row), [Fraction(int(i == j)) for j in range(len(X))]
-        for pivot_row, pivot_combination in basis:
-            column = next(k for k, z in enumerate(pivot_row) if z)
-            factor = vector[column] / pivot_row[column]
-            if factor:
-                vector = [a - factor * b for a, b in zip(vector, pivot_row, strict=True)]
-                combination = [a - factor * b for a, b in zip(combination, pivot_combination, strict=True)]
-        if not any(vector):
-            largest = max(abs(z) for z in combination)
-            return np.asarray([float(z / largest) for z in combination])
-        basis.append((vector, combination))
-    return None
 
 
 # --- bounds -------------------------------------------------------------------------------------------------------
@@ -173,24 +137,30 @@ def _coefficients(net: NeuralODE, radius: float, count: int) -> Host:
 def _on_sphere(net: NeuralODE, X: Host, radius: float) -> Certificate:
     from refimpl.certified.directions import partial_sum
     from refimpl.certified.eigenvalue import eigenvalue_bound
+    from refimpl.certified.radii import weakening
 
-    count, terms, best = len(X) + MORE_TERMS, 0, None
+    count, best = len(X) + MORE_TERMS, None
     while True:
         lower = _coefficients(net, radius, count)
         found = eigenvalue_bound(partial(partial_sum, X, lower))
         if found is None:
             break
         grown = best is None or found[1] > best[1] + WORTHWHILE
-        best, terms = (found, count) if best is None or found[1] > best[1] else (best, terms)
+        best = (*found, lower) if best is None or found[1] > best[1] else best
         if not grown or 2 * count > MOST_TERMS:
             break
         count *= 2
     if best is None:
         return Certificate(None, 0.0, None, "the partial sum of the power series cannot be proved positive definite")
+    bound, digits, lower = best
+    eta = weakening(X, radius, lower, log_slopes(net, radius, len(lower)))
+    factor, where = (1 - eta) ** 2 * (1 - 1e-15), "at X as it is"
+    if eta > WEAKENED:
+        factor, where = 1.0, f"at the directions of X on the sphere of radius {radius:.17g}, not at X as it is,"
     return Certificate(
-        True, best[0], None,
-        f"on the sphere of radius {radius:.17g} λ_min of the first {terms} terms of the power series in ρ is at least "
-        f"10^{best[1]:.2f}",
+        True, bound * factor, None,
+        f"{where} λ_min of the first {len(lower)} terms of the power series in ρ is at least "
+        f"10^{digits + math.log10(factor):.2f}",
     )  # fmt: skip
 
 

@@ -89,6 +89,20 @@ def power_series(net: NeuralODE, radius: float, count: int, rtol: float = 1e-9) 
     raise AccuracyError(f"coefficients of two resolutions differ by {change:.3g}", reached=change)
 
 
+def log_slopes(net: NeuralODE, radius: float, count: int) -> Host:
+    """∂ log a_k(r, r')/∂ log r at r = r' = `radius` for k < `count`, 0 where a_k = 0: to a few digits, an estimate.
+
+    a_k(r, r') is symmetric, so that this is half the slope of log a_k(r, r): a difference of two series on few nodes.
+    """
+    scheme, step = gauss(LADDER[0], 1, net.horizon), 1e-4
+    (below, _), (above, _) = (
+        _Series(net, scheme, (net.sigma_u * radius * factor) ** 2, count).coefficients()
+        for factor in (1 - step, 1 + step)
+    )
+    slopes: Host = np.log(np.divide(above, below, out=np.ones(count), where=below > 0)) / (4 * step)
+    return slopes
+
+
 def _apart(new: Host, old: Host) -> float:
     size = np.maximum(np.abs(new), np.abs(old))
     return float(np.max(np.abs(new - old) / np.where(size > 0, size, 1.0), initial=0.0))

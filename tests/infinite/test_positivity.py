@@ -9,7 +9,7 @@ import array_api_strict
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from refimpl import AccuracyError, Activation, Euler, NeuralODE
@@ -134,13 +134,36 @@ def test_an_antipodal_pair_is_harmless_otherwise(name):
     assert certificate.lower_bound <= np.linalg.eigvalsh(net.limit().ntk(X))[0] * (1 + 1e-6)
 
 
-def test_collinear_inputs_have_a_null_vector_if_the_activation_is_homogeneous_and_are_undecided_else():
+def test_collinear_inputs_have_a_null_vector_if_the_activation_is_homogeneous_and_are_positive_else():
     X = np.concatenate([POINTS, 2 * POINTS[:1]])
     for name in ("relu", "leaky_relu", "identity"):
         assert_null(NeuralODE(name), X, NeuralODE(name).limit().positivity(X))
     certificate = NeuralODE("softplus").limit().positivity(X)
-    assert certificate.strictly_positive is None
+    assert certificate.strictly_positive is True
     assert certificate.lower_bound == 0
+    assert "no bound" in certificate.reason
+
+
+COORDINATE = st.sampled_from([-1.0, -0.5, 0.0, 1.0])
+
+
+@settings(max_examples=12)
+@given(
+    name=st.sampled_from(["softplus", "gelu", "sigmoid", "cos", "sin", "tanh", "elu", "relu"]),
+    X=st.integers(1, 2).flatmap(lambda d: st.lists(st.tuples(*[COORDINATE] * d), min_size=1, max_size=3)),
+)
+@example(name="relu", X=[[1.0], [0.5]])
+@example(name="relu", X=[[1.0], [-0.5]])
+@example(name="elu", X=[[1.0], [0.5]])
+@example(name="tanh", X=[[1.0], [-1.0]])
+@example(name="cos", X=[[1.0], [-1.0], [0.0]])
+@example(name="softplus", X=[[1.0], [-1.0], [0.5], [-0.5]])
+def test_the_decision_for_inputs_of_any_norms_is_that_of_the_eigenvalue(name, X):
+    """Few and simple inputs: there λ_min is either far above the noise floor, or zero."""
+    X, limit = np.asarray(X), NeuralODE(name).limit()
+    K, decision = limit.ntk(X), limit.positivity(X).strictly_positive
+    accuracy = 1e-7 if limit.net.phi.kinks else 1e-11
+    assert decision is bool(np.linalg.eigvalsh(K)[0] > 10 * len(X) * accuracy * K.max())
 
 
 def test_a_linear_network_is_positive_on_independent_inputs_alone():
@@ -149,10 +172,17 @@ def test_a_linear_network_is_positive_on_independent_inputs_alone():
     assert_null(net, POINTS, net.limit().positivity(POINTS))
 
 
-def test_an_input_of_zero_has_a_null_vector_where_phi_vanishes_and_is_undecided_else():
+def test_an_input_of_zero_has_a_null_vector_where_phi_vanishes_and_is_harmless_else():
     X = np.concatenate([POINTS[:2], np.zeros((1, 3))])
     assert_null(NeuralODE("gelu"), X, NeuralODE("gelu").limit().positivity(X))
-    assert NeuralODE("softplus").limit().positivity(X).strictly_positive is None
+    limit = NeuralODE("softplus").limit()
+    assert limit.positivity(X).strictly_positive is True
+    assert np.linalg.eigvalsh(limit.ntk(X))[0] > 1e-4
+
+
+def test_a_polynomial_is_not_decided_by_the_theorem():
+    X = np.array([[1.0], [0.5]])
+    assert NeuralODE("quadratic", horizon=0.5).limit().positivity(X).strictly_positive is None
 
 
 def test_two_points_of_the_line():
@@ -206,19 +236,23 @@ def test_a_singular_matrix_has_no_bound_and_a_tiny_one_has_its_logarithm():
 # --- what is undecided --------------------------------------------------------------------------------------------
 
 
-def test_hermite_coefficients_that_cannot_be_had_leave_it_undecided(monkeypatch):
+def test_hermite_coefficients_that_cannot_be_had_leave_it_without_a_bound(monkeypatch):
     def refuse(*args):
         raise AccuracyError("no")
 
     monkeypatch.setattr(module, "power_series", refuse)
-    certificate = NeuralODE().limit().positivity(POINTS)
+    certificate = NeuralODE("quadratic", horizon=0.5).limit().positivity(POINTS)
     assert certificate.strictly_positive is None
     assert "not known well enough: no" in certificate.reason
-
-
-def test_a_partial_sum_that_cannot_be_proved_leaves_it_undecided(monkeypatch):
-    monkeypatch.setattr("refimpl.certified.eigenvalue.eigenvalue_bound", lambda matrix: None)
     certificate = NeuralODE().limit().positivity(POINTS)
+    assert certificate.strictly_positive is True
+    assert certificate.lower_bound == 0
+    assert "no bound: the coefficients are not known well enough: no" in certificate.reason
+
+
+def test_a_partial_sum_that_cannot_be_proved_leaves_a_polynomial_undecided(monkeypatch):
+    monkeypatch.setattr("refimpl.certified.eigenvalue.eigenvalue_bound", lambda matrix: None)
+    certificate = NeuralODE("quadratic", horizon=0.5).limit().positivity(POINTS)
     assert certificate.strictly_positive is None
     assert "cannot be proved" in certificate.reason
 
@@ -229,6 +263,19 @@ def test_an_odd_activation_with_different_norms_uses_odd_powers_alone():
     certificate = limit.positivity(X)
     assert 0 < certificate.lower_bound <= np.linalg.eigvalsh(limit.ntk(X))[0]
     assert "up to 17" in certificate.reason or "up to 15" in certificate.reason
+
+
+def test_a_bound_that_roundings_of_the_norms_could_spoil_is_said_to_be_that_of_the_directions(monkeypatch):
+    limit = NeuralODE("gelu", horizon=0.5).limit()
+    certificate = limit.positivity(POINTS)
+    assert certificate.reason.startswith("at X as it is")
+    monkeypatch.setattr("refimpl.certified.radii.weakening", lambda *args: 0.26)
+    directions = limit.positivity(POINTS)
+    assert directions.strictly_positive is True
+    assert directions.lower_bound == pytest.approx(certificate.lower_bound, rel=1e-12)
+    assert "not at X as it is" in directions.reason
+    monkeypatch.setattr("refimpl.certified.radii.weakening", lambda *args: 0.2)
+    assert limit.positivity(POINTS).lower_bound == pytest.approx(0.64 * certificate.lower_bound, rel=1e-12)
 
 
 def test_a_relation_among_orthogonal_inputs_is_found():
