@@ -80,24 +80,27 @@ class Certificate:
     lower_bound : float
         λ_min(K_∞) is at least this, if the coefficients are as accurate as they are estimated to be. If `reason` says
         so it is not that of X, whose norms differ by roundings, but that of r x_i/|x_i| with the mean norm r. 0 unless
-        `strictly_positive`, or if the bound is below the smallest float (`reason` has its logarithm), or none is known.
+        `strictly_positive`, or if the bound is below the smallest float, or none is known.
     null_vector : ndarray, shape (N,), or None
         A unit vector u with K_∞ u = 0, if it is not strictly positive definite.
     reason : str
         Why.
+    log10_bound : float
+        log10 of the bound, also of one below the smallest float; −∞ if there is none.
     """
 
     strictly_positive: bool | None
     lower_bound: float
     null_vector: Host | None
     reason: str
+    log10_bound: float = -math.inf
 
 
 def positivity(net: NeuralODE, X: Host) -> Certificate:
     """The certificate for inputs X of shape (N, d) in double precision; see `Limit.positivity`."""
     exact = [[Fraction(float(z)) for z in row] for row in X]
     if not exact:
-        return Certificate(True, np.inf, None, "there are no inputs")
+        return Certificate(True, math.inf, None, "there are no inputs", math.inf)
     norms = norms_in_range(X)
     found = null_vector(net, exact)
     if found is not None:
@@ -157,10 +160,10 @@ def _on_sphere(net: NeuralODE, X: Host, radius: float) -> Certificate:
     factor, where = (1 - eta) ** 2 * (1 - 1e-15), "at X as it is"
     if eta > WEAKENED:
         factor, where = 1.0, f"at the directions of X on the sphere of radius {radius:.17g}, not at X as it is,"
+    digits += math.log10(factor)
     return Certificate(
         True, bound * factor, None,
-        f"{where} λ_min of the first {len(lower)} terms of the power series in ρ is at least "
-        f"10^{digits + math.log10(factor):.2f}",
+        f"{where} λ_min of the first {len(lower)} terms of the power series in ρ is at least 10^{digits:.2f}", digits,
     )  # fmt: skip
 
 
@@ -180,5 +183,6 @@ def _of_different_norms(net: NeuralODE, X: Host, norms: Host) -> Certificate:
     if not used:
         return Certificate(None, 0.0, None, "no power of the Gram matrix of the directions can be proved regular")
     return Certificate(
-        True, float(total), None, f"from λ_min(G^∘k) for {len(used)} values of k up to {used[-1]}, by Schur"
-    )
+        True, float(total), None, f"from λ_min(G^∘k) for {len(used)} values of k up to {used[-1]}, by Schur",
+        math.log10(total),
+    )  # fmt: skip

@@ -158,14 +158,13 @@ def play(oracles, seed, number, most=60):
     name, X, pair = draw(seed, number, most)
     certificate = NeuralODE(name, horizon=HORIZON).limit().positivity(X)
     truth, above = oracles[name].smallest(X)
-    null, bound = math.inf, -math.inf
+    null = math.inf
     if certificate.null_vector is not None:
         fx, K = oracles[name].matrix(X, 200)
         u = fx.array([fx.ctx.mpf(z) for z in certificate.null_vector.tolist()])
         null = float(max(abs(fx.matmul(K, u)))) / float(K.max())
-    if certificate.lower_bound > 0:
-        bound = math.log10(certificate.lower_bound)
-    return Outcome(name, *X.shape, pair, certificate.strictly_positive, bound, truth, above, null)
+    bound, answer = certificate.log10_bound, certificate.strictly_positive
+    return Outcome(name, *X.shape, pair, answer, bound, truth, above, null)
 
 
 def ratios(outcomes, plane):

@@ -60,6 +60,7 @@ def test_the_bound_is_below_the_eigenvalue_of_the_oracle_and_near_it(name, d, N)
     rest = N * 20 * float(max(series[-2:]))  # … and its trace is below this, since a_k falls by 3/4 or faster
     assert certificate.strictly_positive is True
     assert 0 < certificate.lower_bound <= truth + rest
+    assert certificate.log10_bound == pytest.approx(np.log10(certificate.lower_bound), abs=1e-12)
     assert truth < 3 * certificate.lower_bound
 
 
@@ -282,6 +283,15 @@ def test_a_relation_among_orthogonal_inputs_is_found():
     X = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.25]])
     net = NeuralODE("identity")
     assert_null(net, X, net.limit().positivity(X))
+
+
+def test_a_bound_below_the_smallest_float_has_its_logarithm():
+    angle = 1e-30 * np.arange(7.0)
+    X = np.stack([np.ones(7), angle], axis=1)
+    certificate = NeuralODE("gelu", horizon=0.5).limit().positivity(X)
+    assert certificate.strictly_positive is True
+    assert certificate.lower_bound == 0
+    assert -400 < certificate.log10_bound < -330  # the Vandermonde matrix of the angles, squared: 1e-360
 
 
 def test_other_libraries_are_refused():

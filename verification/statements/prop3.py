@@ -25,6 +25,9 @@ from verification.statements._gram import (
 from verification.statements._hypotheses import as_stated, kernel_ranks, other_parities, polynomials, repaired
 from verification.statements._prop3_certificates import below_noise, null_vectors, off_the_sphere
 from verification.statements._prop3_figures import depth_table, draw, rank_table, spectrum_table
+from verification.statements._prop3_horizon import horizon
+from verification.statements._prop3_inputs import every_input
+from verification.statements._prop3_perceptrons import contrast
 
 ID = "prop3"
 TITLE = "The limiting kernel is strictly positive definite"
@@ -56,21 +59,26 @@ def run(config: Config) -> Result:
     ranks = kernel_ranks(X)
     sets = [(name, source, N) for name in smooth for source in X for N in counts]
     unseen, proofs = below_noise()
+    lines, extrapolated = every_input()
+    times, slopes, horizons = horizon(config)
+    perceptrons, duals = contrast(X["sphere"], deep)
     return Result(
         claims=[
             as_stated(), _positive(limits, sets), repaired(), other_parities(config),
-            unseen, null_vectors(config), off_the_sphere(),
-            _depth(deep, limits), _outside(limits, counts[-1]), *polynomials(ranks),
+            unseen, null_vectors(config), *lines, off_the_sphere(),
+            _depth(deep, limits), perceptrons, *times, _outside(limits, counts[-1]), *polynomials(ranks),
         ],
         agreements=[
             roads.by_hand(limits, few), roads.other_scheme(limits, X, smooth), roads.extrapolated(deep, limits),
             roads.bessel(X["sphere"]), *roads.one_layer(X["sphere"]), roads.antipodal(config), *proofs,
+            *extrapolated, *duals, *slopes,
         ],
         experiment=(
             r"Gram matrices of $K_\infty$ and $K_\infty^L$, $T = 1$, on images of digits (3 and 8) in $S^{63}$ and on "
             r"random points of $S^2$, where the spectrum falls faster. The smallest eigenvalue counts as positive only "
             rf"above {MARGIN:g} times the noise floor $N (\varepsilon \lambda_{{\max}} + \delta)$, $\delta$ the error "
-            r"bound of the entries. Then inputs with antipodal pairs $x, -x$, and polynomials $\phi$."
+            r"bound of the entries. Then inputs with antipodal pairs $x, -x$, inputs on a line, horizons from $1/256$ "
+            r"to 2, and polynomials $\phi$."
         ),
         size={
             "N": counts, "d": [X["digits"].shape[1], 3], "activations": [*limits, "identity", "quadratic"],
@@ -88,10 +96,10 @@ def run(config: Config) -> Result:
             r"Smallest eigenvalue of $K_\infty^L$ against depth (dotted: $K_\infty$), and of $K_\infty$ against the "
             r"number of inputs; in the grey region double precision cannot tell its sign (smooth $\phi$)."
         ),
-        tables=[spectrum_table(limits, counts), depth_table(deep, limits), rank_table(ranks)],
+        tables=[spectrum_table(limits, counts), depth_table(deep, limits), horizons, rank_table(ranks)],
         scope=(
-            r"Positive smallest eigenvalues on finitely many inputs do not prove strict positive definiteness for all; "
-            r"a null vector, as for odd $\phi$, refutes it."
+            r"Positive smallest eigenvalues on finitely many inputs do not prove strict positive definiteness for all: "
+            r"for that there is an argument (Mathematics, “All inputs”). A null vector, as for odd $\phi$, refutes it."
         ),
     )  # fmt: skip
 
