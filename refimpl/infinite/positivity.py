@@ -13,10 +13,10 @@ With different norms a_k becomes a positive semi-definite matrix a_k(|x_i|, |x_j
 
 The eigenvalue of the partial sum is bounded in ball arithmetic, from the directions of the inputs as they are: that is
 proved. The coefficients are those of `refimpl.infinite.power_series`, less a hundred times their estimated error: that
-is not. Inputs whose norms differ by no more than `SPREAD` are taken as points of one sphere, of their mean norm, which
-is what normalised rows are meant to be. For the inputs as they are the bound is then multiplied by (1 − η)², where η
-is what the norms can do (`refimpl.certified.radii`); only if η > 1/4 it is that of the points of the sphere: of
-directions within 1e-7 of each other the roundings of the norms themselves can move λ_min by a multiple of itself.
+is not. Inputs whose norms differ by no more than `SPREAD` are taken as points of one sphere, of their mean norm to 14
+digits, which is what normalised rows are meant to be. For the inputs as they are the bound is then multiplied by
+(1 − η)², where η is what the norms can do (`refimpl.certified.radii`); only if η > 1/4 it is that of the points of the
+sphere: of many nearly equal directions the roundings of the norms themselves might move λ_min by a multiple of itself.
 
 Sources: I. J. Schoenberg, Positive definite functions on spheres (1942), for the series; I. Schur (1911) for the
 powers.
@@ -119,7 +119,7 @@ def _bound(net: NeuralODE, X: Host, norms: Host, exact: Sequence[Sequence[Fracti
         return Certificate(None, 0.0, None, "an input is zero, and has no direction")
     try:
         if np.ptp(norms) <= SPREAD * norms.max():
-            return _on_sphere(net, X, float(norms.mean()))
+            return _on_sphere(net, X, float(f"{norms.mean():.14g}"))  # 1 for normalised rows
         if any(ratio(x, y) is not None for x, y in combinations(exact, 2)):
             return Certificate(None, 0.0, None, "inputs are collinear: every power of the Gram matrix is singular")
         return _of_different_norms(net, X, norms)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, find, settings
@@ -40,3 +42,28 @@ def test_the_proposition_as_stated_is_refuted_by_the_two_points_of_the_line():
 def test_activations_that_are_not_odd_have_no_such_pair():
     with pytest.raises(NoSuchExample):
         find(pairs(["softplus", "cos", "gelu"]), is_singular, settings=HUNT)
+
+
+def on_a_line(names):
+    """Two different points of the line, neither of them zero."""
+    pairs = [(x, y) for x in (1, 2, 3, -1, -2) for y in (1, 2, 3, -1, -2) if x < y]
+    return st.tuples(st.sampled_from(names), st.sampled_from(pairs))
+
+
+@cache
+def is_singular_on_the_line(case):
+    name, points = case
+    K = NeuralODE(name, horizon=0.5).limit().ntk(np.asarray(points, dtype=float)[:, None])
+    accuracy = 1e-8 if name in ("relu", "leaky_relu", "elu") else 1e-11
+    return bool(np.linalg.eigvalsh(K)[0] <= accuracy * K.max())
+
+
+def test_off_the_sphere_a_homogeneous_activation_is_refuted_by_one_and_two():
+    name, points = find(on_a_line(["softplus", "cos", "relu"]), is_singular_on_the_line, settings=HUNT)
+    assert name == "relu"
+    assert points == (1, 2)
+
+
+def test_collinear_inputs_refute_no_smooth_activation_that_is_not_odd():
+    with pytest.raises(NoSuchExample):
+        find(on_a_line(["softplus", "gelu", "cos"]), is_singular_on_the_line, settings=HUNT)
