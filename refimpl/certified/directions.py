@@ -26,7 +26,7 @@ def gram_of_directions(X: Host) -> Rows:
 
 def partial_sum(X: Host, coefficients: Host) -> Rows:
     """Σ_k coefficients_k G^{∘k} for the Gram matrix G of the directions."""
-    return [[_horner(rho, coefficients) for rho in row] for row in gram_of_directions(X)]
+    return [[horner(rho, coefficients) for rho in row] for row in gram_of_directions(X)]
 
 
 def entrywise_power(X: Host, k: int) -> Rows:
@@ -34,7 +34,8 @@ def entrywise_power(X: Host, k: int) -> Rows:
     return [[rho**k for rho in row] for row in gram_of_directions(X)]
 
 
-def _horner(rho: arb, coefficients: Host) -> arb:
+def horner(rho: arb, coefficients: Host) -> arb:
+    """Σ_k coefficients_k ρ^k."""
     total = arb(0)
     for a in coefficients[::-1].tolist():
         total = total * rho + arb(a)

@@ -24,8 +24,8 @@ except ImportError as error:  # pragma: no cover
     raise ImportError("a certificate needs python-flint, the extra `proof`: pip install 'refimpl[proof]'") from error
 
 from refimpl.certified.ball import precision
-from refimpl.certified.directions import gram_of_directions
-from refimpl.certified.eigenvalue import PRECISIONS
+from refimpl.certified.directions import gram_of_directions, horner
+from refimpl.certified.eigenvalue import PRECISIONS, Rows
 from refimpl.quadrature import Host
 
 DIGITS = 8
@@ -59,22 +59,23 @@ def weakening(X: Host, radius: float, coefficients: Host, slopes: Host) -> float
 
 
 def _weakening(X: Host, radius: float, coefficients: Host, slopes: Host) -> arb | None:
-    N, G = len(X), gram_of_directions(X)
-    rho = [[G[max(i, j)][min(i, j)] for j in range(N)] for i in range(N)]
-    power, powers = [[arb(1)] * N for _ in range(N)], []
-    for a in coefficients.tolist():
-        powers.append(arb(a) * arb_mat(power))
-        power = [[z * c for z, c in zip(row, cosines, strict=True)] for row, cosines in zip(power, rho, strict=True)]
+    G = gram_of_directions(X)
     try:
-        inverse = sum(powers[1:], powers[0]).inv()
+        inverse = _symmetric([[horner(rho, coefficients) for rho in row] for row in G]).inv()
     except ZeroDivisionError:
         return None
-    spread = _spread(X, radius)
-    total = arb(0)
-    for term, a, slope in zip(powers, coefficients.tolist(), slopes.tolist(), strict=True):
+    total, power = arb(0), [[arb(1)] * len(row) for row in G]
+    for a, slope in zip(coefficients.tolist(), slopes.tolist(), strict=True):
         if a > 0:
-            total += 2 * max(abs(slope), 1.0) * spread * _frobenius(inverse * term)
-    return total
+            total += 2 * max(abs(slope), 1.0) * arb(a) * _frobenius(inverse * _symmetric(power))
+        power = [[z * rho for z, rho in zip(row, cosines, strict=True)] for row, cosines in zip(power, G, strict=True)]
+    return total * _spread(X, radius)
+
+
+def _symmetric(rows: Rows) -> arb_mat:
+    """From the lower triangle."""
+    N = len(rows)
+    return arb_mat([[rows[max(i, j)][min(i, j)] for j in range(N)] for i in range(N)])
 
 
 def _spread(X: Host, radius: float) -> arb:
@@ -84,4 +85,4 @@ def _spread(X: Host, radius: float) -> arb:
 
 
 def _frobenius(A: arb_mat) -> arb:
-    return sum((z * z for z in A.entries()), arb(0)).sqrt()
+    return (A * A.transpose()).trace().sqrt()
