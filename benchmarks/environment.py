@@ -1,0 +1,80 @@
+"""What a time depends on: versions, the linear algebra library and its threads, the processor."""
+
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+PACKAGES = (
+    "refimpl", "numpy", "scipy", "diffrax", "equinox", "jax", "jaxlib", "torch", "torchdiffeq", "torchode",
+)  # fmt: skip
+SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "XLA_FLAGS")
+
+
+def environment():
+    return {
+        "versions": versions(PACKAGES),
+        "cpu": processor(),
+        "cores": cores(),
+        "blas": blas(),
+        "threads": threads(),
+        "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
+    }
+
+
+def versions(packages):
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def cores():
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def blas():
+    """The library behind NumPy's products, by threadpoolctl where that is installed, else as NumPy was built."""
+    built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    found = {"name": built.get("name"), "version": built.get("version")}
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return found
+    kept = ("internal_api", "version", "num_threads", "architecture", "threading_layer")
+    return found | {"pools": [{name: pool[name] for name in kept if name in pool} for pool in threadpool_info()]}
+
+
+def threads():
+    """Threads of NumPy's products: what OpenBLAS was told, else every core; of PyTorch, where it is loaded."""
+    told = next((os.environ[name] for name in SETTINGS[:2] if os.environ.get(name, "").isdigit()), None)
+    found = {"numpy": cores() if told is None else int(told)}
+    if "torch" in sys.modules:
+        found["torch"] = sys.modules["torch"].get_num_threads()
+    return found
+
+
+def described(found):
+    """Two lines for the head of a table."""
+    versions = "  ".join(f"{name} {version}" for name, version in found["versions"].items())
+    library, count = found["blas"], found["threads"]["numpy"]
+    return [
+        versions,
+        f"{found['cpu']}, {found['cores']} cores; {library['name']} {library['version']}, {count} threads",
+    ]

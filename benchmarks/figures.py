@@ -1,0 +1,62 @@
+"""Figures of the measured times."""
+
+import matplotlib
+
+from benchmarks.drawing import STYLE
+
+# Okabe and Ito, "Color universal design" (2008): a colour a library, a marker and a line a solver.
+COLORS = {"refimpl": "#D55E00", "diffrax": "#0072B2", "torchdiffeq": "#009E73", "torchode": "#CC79A7"}
+MARKERS = ("o", "s", "^", "D")
+LINES = ("-", "--", "-.", ":")
+
+
+def figure(panels):
+    """An empty figure with `panels` axes in a row."""
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(4.2 * panels + 0.3, 3.9), layout="constrained")
+    return drawn, drawn.subplots(1, panels, squeeze=False)[0]
+
+
+def save(drawn, path):
+    drawn.savefig(path, metadata={"Date": None})
+    return path
+
+
+def time_against_error(results, path, label):
+    """One panel a size; a curve a method, from loose tolerances at the right to tight ones at the left."""
+    with matplotlib.rc_context(STYLE):
+        drawn, axes = figure(len(results["problems"]))
+        for ax, problem in zip(axes, results["problems"], strict=True):
+            _curves(ax, problem)
+            ax.set_title(f"n = {problem['width']}, N = {problem['samples']}", fontsize=8)
+            ax.set_xlabel(f"relative error of {label}")
+        axes[0].set_ylabel("seconds")
+        axes[-1].legend(fontsize=6, handlelength=2.5)
+        drawn.suptitle(heading(results["environment"]), fontsize=7)
+        return save(drawn, path)
+
+
+def _curves(ax, problem):
+    methods = dict.fromkeys((run["library"], run["solver"]) for run in problem["runs"])
+    place = {}
+    for library, solver in methods:
+        k = place[library] = place.get(library, -1) + 1
+        runs = [run for run in problem["runs"] if (run["library"], run["solver"]) == (library, solver)]
+        runs = [run for run in runs if run.get("seconds") and run["error"] > 0]
+        times = [run["seconds"] for run in runs]
+        below = [time["median"] - time["lower"] for time in times]
+        above = [time["upper"] - time["median"] for time in times]
+        ax.errorbar(
+            [run["error"] for run in runs], [time["median"] for time in times], yerr=(below, above),
+            color=COLORS[library], marker=MARKERS[k % 4], linestyle=LINES[k % 4], markersize=3, linewidth=1.1,
+            elinewidth=0.7, label=f"{library} {solver}",
+        )  # fmt: skip
+    ax.set(xscale="log", yscale="log")
+    ax.invert_xaxis()
+
+
+def heading(environment):
+    shown = ("refimpl", "diffrax", "jax", "torchdiffeq", "torchode", "torch", "numpy")
+    versions = (f"{name} {environment['versions'][name]}" for name in shown if name in environment["versions"])
+    return f"{', '.join(versions)}; {environment['cpu']}, {environment['cores']} cores"

@@ -1,0 +1,31 @@
+"""``python -m benchmarks ntk``: the tangent kernel K_θ of N inputs, error against time, and the memory it takes."""
+
+from benchmarks import comparison
+from benchmarks.summary import size
+
+NAME = "ntk"
+TARGETS = (1e-6, 1e-10)
+
+
+def run(sizes, exponents, libraries, plan, say):
+    results = comparison.run(NAME, sizes, exponents, libraries, plan, say)
+    for problem in results["problems"]:
+        problem["judged"] = {"peer_over_ours": comparison.ratio(problem, 1e-10)}
+    return results
+
+
+def table(results):
+    lines = comparison.head(results)
+    for problem in results["problems"]:
+        lines += ["", f"K_θ, {comparison.title(problem)}", *comparison.rows(problem, TARGETS), *verdicts(problem)]
+    return "\n".join(lines)
+
+
+def verdicts(problem):
+    found, memory = problem["judged"]["peer_over_ours"], problem["memory"]
+    peak, jacobian = memory["peak"], memory["jacobian"]
+    return [
+        f"error ≤ 1e-10: fastest peer / ours = {'—' if found is None else f'{found:.2f}'} (aim: at least 10)",
+        f"peak memory of ours, {memory['solver']}: {size(peak)}, {peak / jacobian:.3f} of the {size(jacobian)} "
+        "of the N × n² Jacobian (aim: at most 0.1)",
+    ]
