@@ -8,6 +8,8 @@ from benchmarks.drawing import STYLE
 COLORS = {"refimpl": "#D55E00", "diffrax": "#0072B2", "torchdiffeq": "#009E73", "torchode": "#CC79A7"}
 MARKERS = ("o", "s", "^", "D")
 LINES = ("-", "--", "-.", ":")
+QUANTITY = {"gradient": "∇L", "ntk": r"$K_\theta$"}
+SYMBOLS = {"width": "n", "samples": "N", "horizon": "T", "digits": "requested digits"}
 
 
 def figure(panels):
@@ -23,14 +25,14 @@ def save(drawn, path):
     return path
 
 
-def time_against_error(results, path, label):
+def time_against_error(results, path):
     """One panel a size; a curve a method, from loose tolerances at the right to tight ones at the left."""
     with matplotlib.rc_context(STYLE):
         drawn, axes = figure(len(results["problems"]))
         for ax, problem in zip(axes, results["problems"], strict=True):
             _curves(ax, problem)
             ax.set_title(f"n = {problem['width']}, N = {problem['samples']}", fontsize=8)
-            ax.set_xlabel(f"relative error of {label}")
+            ax.set_xlabel(f"relative error of {QUANTITY[results['command']]}")
         axes[0].set_ylabel("seconds")
         axes[-1].legend(fontsize=6, handlelength=2.5)
         drawn.suptitle(heading(results["environment"]), fontsize=7)
@@ -56,7 +58,47 @@ def _curves(ax, problem):
     ax.invert_xaxis()
 
 
+def growth(results, path):
+    """Time, and memory in grey on the right-hand axis, against what is varied: a row a quantity, a panel a variable."""
+    with matplotlib.rc_context(STYLE):
+        from matplotlib.figure import Figure
+
+        fits = results["exponents"]
+        columns = list(dict.fromkeys(fit["against"] for fit in fits))
+        rows = list(dict.fromkeys(fit["quantity"] for fit in fits))
+        drawn = Figure(figsize=(2.5 * len(columns) + 0.8, 2.4 * len(rows) + 0.4), layout="constrained")
+        axes = drawn.subplots(len(rows), len(columns), squeeze=False, sharex="col")
+        for fit in fits:
+            place = rows.index(fit["quantity"]), columns.index(fit["against"])
+            points = [p for p in results["points"] if all(p[key] == fit[key] for key in ("quantity", "against"))]
+            _growth_panel(axes[place], points, fit)
+            if place[0] == len(rows) - 1:
+                axes[place].set_xlabel(SYMBOLS[fit["against"]])
+            if place[1] == 0:
+                axes[place].set_ylabel(f"{QUANTITY[fit['quantity']]}, seconds")
+        drawn.suptitle(heading(results["environment"]), fontsize=7)
+        return save(drawn, path)
+
+
+def _growth_panel(ax, points, fit):
+    at = [point["at"] for point in points]
+    slope = fit["time"][0]
+    ax.plot(at, [p["seconds"]["median"] for p in points], "o-", color=COLORS["refimpl"], markersize=3, linewidth=1.1)
+    ax.set_title(f"time {slope:+.2f}, memory {fit['memory'][0]:+.2f}", fontsize=8)
+    other = ax.twinx()
+    other.plot(at, [p["memory"] / 1e6 for p in points], "s:", color="#777777", markersize=3, linewidth=1.1)
+    other.spines["right"].set_visible(True)
+    other.set_ylabel("memory, MB", color="#777777")
+    for each in (ax, other):
+        each.set(xscale="log", yscale="log")
+    ax.set_xticks(at, [f"{value:g}" for value in at])
+    ax.minorticks_off()
+
+
 def heading(environment):
     shown = ("refimpl", "diffrax", "jax", "torchdiffeq", "torchode", "torch", "numpy")
     versions = (f"{name} {environment['versions'][name]}" for name in shown if name in environment["versions"])
     return f"{', '.join(versions)}; {environment['cpu']}, {environment['cores']} cores"
+
+
+DRAWN = {"gradient": time_against_error, "ntk": time_against_error, "growth": growth}

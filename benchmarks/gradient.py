@@ -9,8 +9,8 @@ FLOOR_NODES, FLOOR_PRODUCTS = 12, 3
 """A scheme of 12 nodes has one product a node for h, one for λ and one for ∂f/∂W at least."""
 
 
-def run(sizes, exponents, libraries, plan, say):
-    results = comparison.run(NAME, sizes, exponents, libraries, plan, say)
+def measure(given, plan, say):
+    results = comparison.run(NAME, given, plan, say)
     for problem in results["problems"]:
         problem["judged"] = judged(problem)
     return results

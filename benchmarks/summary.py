@@ -20,6 +20,12 @@ def exponent(sizes, values):
     return slope, math.sqrt(left / (len(x) - 2) / (statistics.variance(x) * (len(x) - 1)))
 
 
+def power(fit):
+    """An `exponent` as text."""
+    slope, uncertainty = fit
+    return f"{slope:.2f}" if uncertainty is None else f"{slope:.2f} ± {uncertainty:.2f}"
+
+
 def seconds(value):
     """A time to three digits, with its unit."""
     for unit, scale in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):

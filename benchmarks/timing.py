@@ -37,7 +37,7 @@ class Plan:
     shortest: float = SHORTEST
 
 
-QUICK = Plan(turns=3, patience=0.0, limit=2.0, shortest=0.0)
+QUICK = Plan(turns=1, patience=0.0, limit=2.0, shortest=0.0)
 
 
 def once(compute):

@@ -12,7 +12,7 @@ import pytest
 
 import refimpl
 from benchmarks import __main__ as command
-from benchmarks import comparison, environment, peers, summary, timing
+from benchmarks import comparison, environment, growth, limit, output, peers, summary, timing, train
 from benchmarks.accuracy import flat, relative_error
 
 
@@ -145,6 +145,93 @@ def test_a_comparison_without_peers_writes_what_it_prints(
     gauss = [each for each in problem["runs"] if each["solver"] == "Gauss"]
     assert all(each["error"] <= each["rtol"] for each in gauss)  # what Gauss promises
     assert problem["judged"]["peer_over_ours"] is None
+
+
+def test_a_training_run_gives_the_gradient_of_its_last_step(tmp_path: Path) -> None:
+    command.main(["train", "--quick", "--size", "8x3", "--peers", "--out", str(tmp_path)])
+    results = json.loads((tmp_path / "speed-train.json").read_text(encoding="utf-8"))
+    (found,) = results["runs"]
+    assert len(found["loss"]) == results["steps"]
+    assert found["loss"] == sorted(found["loss"], reverse=True)
+    # θ^{K−1} − θ^K = η ∇L loses eps ‖θ‖/(η ‖∇L‖), 1e-14 here; another step's gradient is off by 0.1 and more.
+    assert found["error"] < results["rtol"]
+
+
+@pytest.mark.parametrize(
+    "name", ["diffrax Dopri8 checkpoints", "torchdiffeq dopri8 backprop", "torchode tsit5 backprop"]
+)
+def test_a_peer_trains_like_this_package(name: str) -> None:
+    method = next(method for method in peers.METHODS if method.name == name)
+    pytest.importorskip(method.library, reason=f"{method.library} is not installed")
+    problem = comparison.Problem.draw(6, 3)
+    given = problem.net, problem.theta, problem.X, problem.y
+    losses, last, before = method.module.descent(method, *given, 0.1, 1e-9)(4)
+    own = refimpl.train(*given, lr=0.1, steps=4, solver=comparison.FINE)
+    # Errors of 1e-9 or so a step, as in the gradients above; a loss of another step differs by 1e-2.
+    assert losses == pytest.approx(own.loss[:4].tolist(), rel=1e-6)
+    assert relative_error(flat(train.blocks(last)), flat(own.theta)) < 1e-6
+    assert train.last_gradient(before, last, 0.1).shape == flat(own.theta).shape
+
+
+def test_growth_is_fitted_for_every_quantity_and_variable(tmp_path: Path) -> None:
+    series = {"width": (4, 8, 16), "digits": (4, 6)}
+    base = {"width": 4, "samples": 2, "horizon": 0.5, "digits": 4}
+    results = growth.results_of(series, base, timing.QUICK, lambda _: None)
+    assert [(fit["quantity"], fit["against"]) for fit in results["exponents"]] == [
+        ("gradient", "width"), ("gradient", "digits"), ("ntk", "width"), ("ntk", "digits")
+    ]  # fmt: skip
+    first = results["points"][:3]
+    assert [point["setting"]["width"] for point in first] == [4, 8, 16]
+    assert results["exponents"][0]["memory"][0] == summary.exponent((4, 8, 16), [p["memory"] for p in first])[0]
+    assert "∇L against n" in growth.table(results)
+    pytest.importorskip("matplotlib")
+    assert output.write(results, "", tmp_path)[-1].stat().st_size > 1000
+
+
+def test_the_limit_is_measured_against_the_closed_form_of_a_linear_resnet() -> None:
+    # L = 1: h_1 = q (1 + T²), K = q (2 (1 + T²) + T²)
+    assert limit.linear_resnet(1, 2.0) == 14.0
+    X = limit.inputs(3)
+    K = refimpl.NeuralODE("identity", 2.0).limit(refimpl.Euler(7)).ntk(X)
+    assert limit.relative(K, limit.linear_resnet(7, 2.0) * (X @ X.T), np.diagonal(K)) < 1e-14
+
+
+def test_extrapolation_is_exact_for_a_polynomial_in_one_over_depth() -> None:
+    depths = (4, 8, 16, 32)
+    # Errors of rounding grow by Π (1 + 2^−k)/(1 − 2^−k) < 9.
+    assert limit.extrapolated([1 + 2 / L - 3 / L**2 + 5 / L**3 for L in depths], depths) == pytest.approx(1, rel=1e-14)
+
+
+def test_norms_are_a_factor_apart() -> None:
+    norms = np.linalg.norm(limit.inputs(200, spread=3.0), axis=1)
+    assert 1.5 < norms.max() / norms.min() <= 3.0
+
+
+def test_a_wrong_entry_of_a_gram_matrix_is_seen() -> None:
+    net, X = refimpl.NeuralODE("softplus"), limit.inputs(6)
+    K = net.limit().ntk(X)
+    (right,) = limit.gram_checks(net, K, X, 0)
+    assert right["error"] < 1e-12
+    K[4, 1] += 1e-9
+    (wrong,) = limit.gram_checks(net, K, X, 0)
+    assert wrong["error"] == pytest.approx(1e-9 / K[0, 0], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_the_oracle_and_the_gram_matrix_agree() -> None:
+    pytest.importorskip("mpmath", reason="mpmath is not installed")
+    for activation in ("softplus", "relu"):
+        net, X = refimpl.NeuralODE(activation), limit.inputs(4)
+        _, checked = limit.gram_checks(net, net.limit().ntk(X), X, 1)
+        assert checked["error"] < (1e-12 if activation == "softplus" else 1e-9)
+
+
+def test_the_command_of_the_limit_is_quick_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command.main(["limit", "--quick", "--out", str(tmp_path)])
+    results = json.loads((tmp_path / "speed-limit.json").read_text(encoding="utf-8"))
+    for case in results["cases"]:
+        assert all(check["error"] < case["aim"].get("error", 1e-9) for check in case["checks"])
+    assert "K_∞^L" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("wrong", ["512", "512x64x3", "0x4", "512xa"])

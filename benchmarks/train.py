@@ -1,0 +1,107 @@
+"""``python -m benchmarks train``: gradient descent, the time of a step, against loops written by hand for the peers."""
+
+from collections import deque
+from functools import partial
+
+import numpy as np
+
+import refimpl
+from benchmarks import comparison, environment, peers, timing
+from benchmarks.accuracy import flat, relative_error
+from benchmarks.summary import columns, error, spread, summary
+
+SIZE, STEPS, RTOL = (1024, 64), 10, 1e-8
+SMALL, FEW = (32, 8), 3
+WANTED = ("diffrax Dopri8 checkpoints", "diffrax Tsit5 backsolve", "torchdiffeq dopri8 backprop",
+          "torchdiffeq dopri5 backprop")  # fmt: skip
+
+
+def ours(problem, lr):
+    """The same function of the number of steps as a peer's `descent`: losses, last θ and the one before."""
+
+    def run(steps):
+        seen = deque(maxlen=2)  # at steps K − 1 and K
+        history = refimpl.train(
+            problem.net, problem.theta, problem.X, problem.y, lr=lr, steps=steps, solver=refimpl.Gauss(rtol=RTOL),
+            callback=lambda step: seen.append(step.theta),
+        )  # fmt: skip
+        return history.loss[:-1].tolist(), history.theta, seen[0]
+
+    return run
+
+
+def last_gradient(before, last, lr):
+    """(θ^{K−1} − θ^K)/η. The subtraction loses eps ‖θ‖/(η ‖∇L‖) relatively."""
+    return (flat(before) - flat(last)) / lr
+
+
+def measure(given, plan, say):
+    size, steps = given.size or (SMALL if given.quick else SIZE), given.steps or (FEW if given.quick else STEPS)
+    found, absent = peers.installed(given.peers, say)
+    problem = comparison.Problem.draw(*size)
+    lr = 1 / float(np.linalg.eigvalsh(problem.net.ntk(problem.theta, problem.X, solver=refimpl.Gauss(8, 1)))[-1])
+    loops = {("refimpl", "Gauss"): ours(problem, lr)}
+    for method in peers.METHODS:
+        if method.library in found and method.name in WANTED:
+            loop = method.module.descent(method, problem.net, problem.theta, problem.X, problem.y, lr, RTOL)
+            loops[method.library, f"{method.solver} {method.adjoint}"] = loop
+    runs = [check(library, solver, loop, problem, lr, steps, say) for (library, solver), loop in loops.items()]
+    for found, samples in zip(
+        runs, timing.in_turns([partial(loop, steps) for loop in loops.values()], plan), strict=True
+    ):
+        found["seconds"] = summary([sample / steps for sample in samples])
+        found["loss_difference"] = relative_error(np.asarray(found["loss"]), np.asarray(runs[0]["loss"]))
+    return {
+        "command": "train",
+        "environment": environment.environment(),
+        "network": comparison.network(),
+        "measured": "wall clock of a run over its number of steps, without compilation, in turns",
+        "absent": absent,
+        "width": size[0],
+        "samples": size[1],
+        "steps": steps,
+        "rtol": RTOL,
+        "lr": lr,
+        "runs": runs,
+        "judged": judged(runs),
+    }
+
+
+def check(library, solver, loop, problem, lr, steps, say):
+    """One run, which also compiles: its losses, and the error of its last gradient against the truth at that θ."""
+    loss, last, before = loop(steps)
+    true = flat(problem.net.gradient(refimpl.Params(*blocks(before)), problem.X, problem.y, comparison.FINER))
+    reached = relative_error(last_gradient(blocks(before), blocks(last), lr), true)
+    say(f"  {library} {solver}: loss {loss[0]:.6g} to {loss[-1]:.6g}, error of the last gradient {error(reached)}")
+    return {"library": library, "solver": solver, "loss": loss, "error": reached}
+
+
+def blocks(theta):
+    """U, W and v as arrays of NumPy."""
+    parts = (theta.U, theta.W, theta.v) if hasattr(theta, "U") else theta
+    return tuple(np.asarray(part.detach() if hasattr(part, "detach") else part) for part in parts)
+
+
+def judged(runs):
+    """Time of a step of each library's quickest run, over ours."""
+    times = {}
+    for found in runs:
+        median = found["seconds"]["median"]
+        times[found["library"]] = min(median, times.get(found["library"], median))
+    return {library: time / times["refimpl"] for library, time in times.items() if library != "refimpl"}
+
+
+def table(results):
+    cells = [("by", "a step", "error of the last gradient", "losses differ by")]
+    for found in results["runs"]:
+        name = f"{found['library']} {found['solver']}"
+        cells.append((name, spread(found["seconds"]), error(found["error"]), error(found["loss_difference"])))
+    aims = {"diffrax": 2, "torchdiffeq": 5}
+    return "\n".join([
+        *comparison.head(results),
+        "",
+        f"n = {results['width']}, N = {results['samples']}, {results['steps']} steps of gradient descent, rtol 1e-8",
+        *columns(cells),
+        *(f"{library} / ours = {value:.2f}" + (f" (aim: at least {aims[library]})" if library in aims else "")
+          for library, value in results["judged"].items()),
+    ])  # fmt: skip
