@@ -47,6 +47,10 @@ def parser():
         if name in ("gradient", "ntk"):
             command.add_argument("--sizes", type=_sizes, metavar="nxN,…", help="as 512x64,2048x128")
             command.add_argument("--rtol", type=_counts, metavar="4,5,…", help="tolerances 1e-4, 1e-5, … (4 to 12)")
+        if name == "limit":
+            command.add_argument("--sphere", type=_count, metavar="N", help="inputs of one norm (5000)")
+            command.add_argument("--norms", type=_count, metavar="N", help="inputs of different norms (1000)")
+            command.add_argument("--depths", type=_counts, metavar="L,…", help="layers, doubled (125,250,500,1000)")
         if name == "train":
             command.add_argument("--size", type=_size, metavar="nxN", help="as 1024x64")
             command.add_argument("--steps", type=_count, metavar="K", help="steps of a run (10)")

@@ -150,13 +150,14 @@ def compare(quantity, size, exponents, methods, plan, say):
 def run(quantity, given, plan, say, candidates=peers.METHODS):
     """All sizes of the arguments `given`, with what is needed to judge the numbers."""
     found, absent = peers.installed(given.peers, say)
+    surroundings = environment.environment()
     sizes = given.sizes or (SMALL if given.quick else SIZES)
     exponents = given.rtol or (FEW if given.quick else EXPONENTS)
     methods = [method for method in candidates if method.library in found]
     problems = [compare(quantity, size, exponents, methods, plan, say) for size in sizes]
     return {
         "command": quantity,
-        "environment": environment.environment(),
+        "environment": surroundings,
         "network": network(),
         "measured": "wall clock without compilation, in turns; error in the 2-norm over all entries, relative",
         "absent": absent,
@@ -188,7 +189,7 @@ def head(results):
     return [
         *environment.described(results["environment"]),
         f"{network['activation']}, T = {network['horizon']:g}, d = {network['dim']}, {network['dtype']}; "
-        "median seconds with quartiles, without compilation",
+        "median and quartiles, without compilation",
         *left_out,
     ]
 
@@ -215,6 +216,11 @@ def ratio(problem, target):
     """Time of the fastest peer over ours, both with an error of at most `target`; None if one is missing."""
     ours, peer = fastest(problem, target, ours=True), fastest(problem, target, ours=False)
     return None if ours is None or peer is None else peer["seconds"]["median"] / ours["seconds"]["median"]
+
+
+def aim(problem, text):
+    """What is aimed at, behind a number of a size for which it is."""
+    return f" (aim: {text})" if (problem["width"], problem["samples"]) in SIZES else ""
 
 
 def title(problem):

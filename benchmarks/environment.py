@@ -14,11 +14,17 @@ PACKAGES = (
 SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "XLA_FLAGS")
 
 
+BUSY = 0.5
+"""Load of a core, before anything was measured, above which a table says so."""
+
+
 def environment():
+    """Asked for before anything is measured, with the libraries loaded whose threads count."""
     return {
         "versions": versions(PACKAGES),
         "cpu": processor(),
         "cores": cores(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "blas": blas(),
         "threads": threads(),
         "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
@@ -61,20 +67,27 @@ def blas():
     return found | {"pools": [{name: pool[name] for name in kept if name in pool} for pool in threadpool_info()]}
 
 
-def threads():
-    """Threads of NumPy's products: what OpenBLAS was told, else every core; of PyTorch, where it is loaded."""
+def allowed():
+    """Threads that every library gets: what OpenBLAS was told, else one a core."""
     told = next((os.environ[name] for name in SETTINGS[:2] if os.environ.get(name, "").isdigit()), None)
-    found = {"numpy": cores() if told is None else int(told)}
+    return cores() if told is None else int(told)
+
+
+def threads():
+    """Threads of NumPy's products, and of PyTorch where it is loaded."""
+    found = {"numpy": allowed()}
     if "torch" in sys.modules:
         found["torch"] = sys.modules["torch"].get_num_threads()
     return found
 
 
 def described(found):
-    """Two lines for the head of a table."""
-    versions = "  ".join(f"{name} {version}" for name, version in found["versions"].items())
-    library, count = found["blas"], found["threads"]["numpy"]
-    return [
-        versions,
+    """Lines for the head of a table."""
+    library, count, load = found["blas"], found["threads"]["numpy"], found["load"]
+    lines = [
+        "  ".join(f"{name} {version}" for name, version in found["versions"].items()),
         f"{found['cpu']}, {found['cores']} cores; {library['name']} {library['version']}, {count} threads",
     ]
+    if load is not None and load > BUSY * found["cores"]:
+        lines.append(f"others used this machine at the same time, load {load:.1f}: times are too long, by chance")
+    return lines

@@ -1,6 +1,7 @@
 """Figures of the measured times."""
 
 import matplotlib
+from matplotlib.ticker import NullLocator
 
 from benchmarks.drawing import STYLE
 
@@ -59,46 +60,46 @@ def _curves(ax, problem):
 
 
 def growth(results, path):
-    """Time, and memory in grey on the right-hand axis, against what is varied: a row a quantity, a panel a variable."""
+    """Time and memory, relative to the first point, against what is varied: a row a quantity, a panel a variable."""
     with matplotlib.rc_context(STYLE):
         from matplotlib.figure import Figure
 
         fits = results["exponents"]
         columns = list(dict.fromkeys(fit["against"] for fit in fits))
         rows = list(dict.fromkeys(fit["quantity"] for fit in fits))
-        drawn = Figure(figsize=(2.5 * len(columns) + 0.8, 2.4 * len(rows) + 0.4), layout="constrained")
-        axes = drawn.subplots(len(rows), len(columns), squeeze=False, sharex="col")
+        drawn = Figure(figsize=(2.2 * len(columns) + 0.5, 2.3 * len(rows) + 0.6), layout="constrained")
+        axes = drawn.subplots(len(rows), len(columns), squeeze=False, sharex="col", sharey=True)
         for fit in fits:
-            place = rows.index(fit["quantity"]), columns.index(fit["against"])
+            ax = axes[rows.index(fit["quantity"]), columns.index(fit["against"])]
             points = [p for p in results["points"] if all(p[key] == fit[key] for key in ("quantity", "against"))]
-            _growth_panel(axes[place], points, fit)
-            if place[0] == len(rows) - 1:
-                axes[place].set_xlabel(SYMBOLS[fit["against"]])
-            if place[1] == 0:
-                axes[place].set_ylabel(f"{QUANTITY[fit['quantity']]}, seconds")
+            _growth_panel(ax, points, fit)
+        for ax, name in zip(axes[-1], columns, strict=True):
+            ax.set_xlabel(SYMBOLS[name])
+        for ax, quantity in zip(axes[:, 0], rows, strict=True):
+            ax.set_ylabel(f"{QUANTITY[quantity]}, relative")
+        axes[0, 0].legend(fontsize=7)
         drawn.suptitle(heading(results["environment"]), fontsize=7)
         return save(drawn, path)
 
 
 def _growth_panel(ax, points, fit):
     at = [point["at"] for point in points]
-    slope = fit["time"][0]
-    ax.plot(at, [p["seconds"]["median"] for p in points], "o-", color=COLORS["refimpl"], markersize=3, linewidth=1.1)
-    ax.set_title(f"time {slope:+.2f}, memory {fit['memory'][0]:+.2f}", fontsize=8)
-    other = ax.twinx()
-    other.plot(at, [p["memory"] / 1e6 for p in points], "s:", color="#777777", markersize=3, linewidth=1.1)
-    other.spines["right"].set_visible(True)
-    other.set_ylabel("memory, MB", color="#777777")
-    for each in (ax, other):
-        each.set(xscale="log", yscale="log")
+    for label, values, style, color in (
+        ("time", [point["seconds"]["median"] for point in points], "o-", COLORS["refimpl"]),
+        ("memory", [point["memory"] for point in points], "s:", COLORS["diffrax"]),
+    ):
+        relative = [value / values[0] for value in values]
+        ax.plot(at, relative, style, color=color, markersize=3, linewidth=1.1, label=label)
+    ax.set_title(f"exponents: time {fit['time'][0]:.2f}, memory {fit['memory'][0]:.2f}", fontsize=7)
+    ax.set(xscale="log", yscale="log")
     ax.set_xticks(at, [f"{value:g}" for value in at])
-    ax.minorticks_off()
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def heading(environment):
     shown = ("refimpl", "diffrax", "jax", "torchdiffeq", "torchode", "torch", "numpy")
     versions = (f"{name} {environment['versions'][name]}" for name in shown if name in environment["versions"])
-    return f"{', '.join(versions)}; {environment['cpu']}, {environment['cores']} cores"
+    return f"{', '.join(versions)}\n{environment['cpu']}, {environment['cores']} cores"
 
 
 DRAWN = {"gradient": time_against_error, "ntk": time_against_error, "growth": growth}

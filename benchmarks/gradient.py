@@ -1,5 +1,7 @@
 """``python -m benchmarks gradient``: ∇L of the squared loss (2), error against time."""
 
+from functools import partial
+
 from benchmarks import comparison
 from benchmarks.summary import seconds
 
@@ -42,9 +44,10 @@ def table(results):
 def verdicts(problem):
     found = problem["judged"]
     values = {name: "—" if value is None else f"{value:.2f}" for name, value in found.items()}
+    aim = partial(comparison.aim, problem)
     return [
-        f"error ≤ 1e-9: fastest peer / ours = {values['peer_over_ours']} (aim: at least 2)",
+        f"error ≤ 1e-9: fastest peer / ours = {values['peer_over_ours']}{aim('at least 2')}",
         f"ours / floor of {FLOOR_NODES} nodes × {FLOOR_PRODUCTS} products ({seconds(found['floor_seconds'])}) = "
-        f"{values['ours_over_floor']} (aim: at most 4, at n = 2048)",
-        f"ours at 1e-12 / ours at 1e-9 = {values['tight_over_usual']} (aim: at most 1.6)",
+        f"{values['ours_over_floor']}{aim('at most 4, at n = 2048')}",
+        f"ours at 1e-12 / ours at 1e-9 = {values['tight_over_usual']}{aim('at most 1.6')}",
     ]

@@ -30,6 +30,7 @@ def measure(given, plan, say):
 
 
 def results_of(series, base, plan, say):
+    surroundings = environment.environment()
     points = [
         {"quantity": quantity, "against": name, "at": value, "setting": {**base, name: value}}
         for quantity in QUANTITIES
@@ -45,7 +46,7 @@ def results_of(series, base, plan, say):
         point["seconds"] = summary(samples)
     return {
         "command": "growth",
-        "environment": environment.environment(),
+        "environment": surroundings,
         "network": comparison.network(),
         "measured": "Gauss(rtol=10^-digits): wall clock in turns; peak memory as tracemalloc sees it, in another run",
         "absent": {},

@@ -29,7 +29,8 @@ def verdicts(problem):
     found, memory = problem["judged"]["peer_over_ours"], problem["memory"]
     peak, jacobian = memory["peak"], memory["jacobian"]
     return [
-        f"error ≤ 1e-10: fastest peer / ours = {'—' if found is None else f'{found:.2f}'} (aim: at least 10)",
+        f"error ≤ 1e-10: fastest peer / ours = {'—' if found is None else f'{found:.2f}'}"
+        + comparison.aim(problem, "at least 10"),
         f"peak memory of ours, {memory['solver']}: {size(peak)}, {peak / jacobian:.3f} of the {size(jacobian)} "
-        "of the N × n² Jacobian (aim: at most 0.1)",
+        "of the N × n² Jacobian" + comparison.aim(problem, "at most 0.1"),
     ]

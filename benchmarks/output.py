@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 
@@ -11,7 +12,9 @@ def write(results, table, folder):
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / f"speed-{results['command']}"
     paths = [stem.with_suffix(".json"), stem.with_suffix(".txt")]
-    paths[0].write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(results, indent=1, ensure_ascii=False)
+    innermost = re.sub(r"[\[{][^\[\]{}]*[\]}]", lambda found: " ".join(found[0].split()), text)  # on one line each
+    paths[0].write_text(innermost + "\n", encoding="utf-8")
     paths[1].write_text(table + "\n", encoding="utf-8")
     if importlib.util.find_spec("matplotlib"):
         from benchmarks import figures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,8 @@ import refimpl
 from benchmarks import __main__ as command
 from benchmarks import comparison, environment, growth, limit, output, peers, summary, timing, train
 from benchmarks.accuracy import flat, relative_error
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def test_summary_has_the_quartiles_of_a_line() -> None:
@@ -89,6 +92,12 @@ def test_an_environment_names_what_a_time_depends_on() -> None:
     assert found["cores"] >= 1
     assert found["threads"]["numpy"] >= 1
     assert found["blas"]["name"]
+
+
+def test_a_busy_machine_is_said_to_be_busy() -> None:
+    found = environment.environment() | {"cores": 2, "load": 1.01}
+    assert "load 1.0" in environment.described(found)[-1]
+    assert not any("load" in line for line in environment.described(found | {"load": 0.99}))
 
 
 def test_the_truth_refuses_roads_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,9 +182,15 @@ def test_a_peer_trains_like_this_package(name: str) -> None:
     assert train.last_gradient(before, last, 0.1).shape == flat(own.theta).shape
 
 
+def test_a_training_run_counts_only_if_its_gradient_is_accurate() -> None:
+    runs = [run("refimpl", 1e-9, 2.0), run("a", 1e-9, 6.0), run("a", 1e-7, 1.0), run("b", 1e-7, 1.0)]
+    assert train.judged(runs) == {"a": 3.0}
+    assert train.judged(runs[1:]) == {}
+
+
 def test_growth_is_fitted_for_every_quantity_and_variable(tmp_path: Path) -> None:
-    series = {"width": (4, 8, 16), "digits": (4, 6)}
-    base = {"width": 4, "samples": 2, "horizon": 0.5, "digits": 4}
+    series = {"width": (4, 8, 16), "digits": (2, 3)}
+    base = {"width": 4, "samples": 1, "horizon": 0.1, "digits": 2}
     results = growth.results_of(series, base, timing.QUICK, lambda _: None)
     assert [(fit["quantity"], fit["against"]) for fit in results["exponents"]] == [
         ("gradient", "width"), ("gradient", "digits"), ("ntk", "width"), ("ntk", "digits")
@@ -232,6 +247,14 @@ def test_the_command_of_the_limit_is_quick_when_asked(tmp_path: Path, capsys: py
     for case in results["cases"]:
         assert all(check["error"] < case["aim"].get("error", 1e-9) for check in case["checks"])
     assert "K_∞^L" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["gradient", "growth", "limit", "ntk", "train"])
+def test_the_page_shows_the_table_of_the_numbers_beside_it(name: str) -> None:
+    results = json.loads((DOCS / f"speed-{name}.json").read_text(encoding="utf-8"))
+    shown = importlib.import_module(f"benchmarks.{name}").table(results)
+    assert (DOCS / f"speed-{name}.txt").read_text(encoding="utf-8") == shown + "\n"
+    assert f"{{literalinclude}} speed-{name}.txt" in (DOCS / "speed.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("wrong", ["512", "512x64x3", "0x4", "512xa"])

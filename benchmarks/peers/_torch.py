@@ -4,9 +4,9 @@ import torch
 
 from benchmarks.adapters._tolerance import tolerances
 from benchmarks.adapters._torch import ACTIVATIONS, Field
-from benchmarks.environment import cores
+from benchmarks.environment import allowed
 
-torch.set_num_threads(cores())
+torch.set_num_threads(allowed())
 
 
 class Network:
@@ -56,7 +56,7 @@ def descent(solve, method, net, theta, X, y, lr, rtol):
         for step in range(steps):
             loss = network.loss(X, y, rtol)
             gradient = torch.autograd.grad(loss, network.theta)
-            losses.append(float(loss))
+            losses.append(loss.item())
             with torch.no_grad():
                 if step == steps - 1:
                     before = tuple(block.clone() for block in network.theta)

@@ -2,8 +2,10 @@
 
 import os
 
-# All cores, which is the default. Said here since the adapters for the accuracy of small networks want one only.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=true")
+from benchmarks.environment import allowed
+
+if allowed() > 1:  # else the setting of the adapters, one thread for small networks, is that of everybody
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=true")
 
 import diffrax
 import jax
