@@ -274,6 +274,14 @@ def test_a_peer_computes_what_this_package_does(method: peers.Method) -> None:
         assert relative_error(answer, flat(problem.of(quantity, comparison.FINE))) < 1e-6
 
 
+def test_a_kernel_of_which_few_rows_fit_into_memory_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("diffrax", reason="diffrax is not installed")
+    method, problem = peers.METHODS[0], comparison.Problem.draw(6, 5)
+    monkeypatch.setattr(method.module, "CHUNK_BYTES", 2 * 8 * 6**2)
+    answer = flat(problem.by(method, "ntk")(1e-9))
+    assert relative_error(answer, flat(problem.of("ntk", comparison.FINE))) < 1e-6
+
+
 def test_libraries_that_are_absent_are_named() -> None:
     said: list[str] = []
     found, absent = peers.installed(["no_such_library"], said.append)
