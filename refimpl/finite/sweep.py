@@ -6,12 +6,12 @@ still change is small against the tolerance, and start from a coarser solution w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from refimpl.backend import Array, Namespace, overflow_is_checked
 from refimpl.finite.adjoint import AdjointFlow
-from refimpl.finite.climb import Rates, climb
+from refimpl.finite.climb import Climbed, Rates, climb
 from refimpl.finite.forward import Flow, StageDivergenceError, check_end, combine
 from refimpl.finite.product import Product
 from refimpl.finite.system import System
@@ -21,23 +21,100 @@ from refimpl.scheme import Scheme
 
 @dataclass(frozen=True, eq=False)
 class Forward:
-    """Forward solution: `flow`, the rates W φ(h_j) at all nodes, (m, n, N), and what is left to do in each step."""
+    """Forward solution.
+
+    Parameters
+    ----------
+    flow : Flow
+    rates : array, shape (m, n, N)
+        W φ(h_j) at all nodes.
+    left : list of array, shape (n, N)
+        What more sweeps would change at the end of each step, in absolute value.
+    ratio : float
+        Factor by which each sweep changed less than the one before, in the slowest step.
+    """
 
     flow: Flow
     rates: Array
     left: list[Array]
     ratio: float
 
+    def start(self, k: int) -> tuple[Array, float]:
+        """Rates in step k, from which a finer solution may start, and `ratio`."""
+        return _start(self, k)
+
 
 @dataclass(frozen=True, eq=False)
 class Backward:
-    """Adjoint solution: `flow`, at all nodes Wᵀ λ_j and the rates φ'(h_j) ⊙ Wᵀ λ_j, (m, n, N) each, and as above."""
+    """Adjoint solution.
+
+    Parameters
+    ----------
+    flow : AdjointFlow
+    products, rates : array, shape (m, n, N)
+        Wᵀ λ_j and φ'(h_j) ⊙ Wᵀ λ_j at all nodes.
+    left, ratio
+        As in `Forward`.
+    """
 
     flow: AdjointFlow
     products: Array
     rates: Array
     left: list[Array]
     ratio: float
+
+    def start(self, k: int) -> tuple[Array, float]:
+        """As for `Forward`."""
+        return _start(self, k)
+
+
+class _ForwardStep:
+    """Equation (1) in a step of some length from `start`."""
+
+    def __init__(self, system: System, length: float, start: Array, rtol: float) -> None:
+        self.system, self.length, self.start = system, length, start
+        self.product = Product(system, rtol)
+        self.slope = start
+
+    def first(self) -> Array:
+        """The rate at the start."""
+        return self.system.xp.matmul(self.system.W, self.system.activation.phi(self.start))[None, ...]
+
+    def rate(self, stages: Array, change: float) -> Rates:
+        """W φ(h), and φ(h)."""
+        value = _node_by_node(self.system, self.system.activation.phi, stages)
+        return Rates(self.product(value, change), value)
+
+    def size(self, stages: Array, value: Array) -> Array:
+        """|h| and the root of Σ W_ij² (|φ| + |φ' h|)²: of what h is the sum, were it to lose its last digits."""
+        xp = self.system.xp
+        self.slope = _node_by_node(self.system, self.system.activation.dphi, stages)
+        terms = xp.max(xp.abs(value) + xp.abs(self.slope * stages), axis=0)
+        return xp.abs(self.start) + self.length * root_of_squares(self.system, terms)
+
+
+class _BackwardStep:
+    """Equation (3) in a step of some length back from λ = `end`, where φ'(h) is `slope` at the nodes."""
+
+    def __init__(self, system: System, length: float, end: Array, slope: Array, rtol: float) -> None:
+        self.system, self.length, self.end, self.slope = system, length, end, slope
+        self.product = Product(system, rtol, transposed=True)
+
+    def first(self, slope: Array) -> Array:
+        """The rate at the end of the step, where φ'(h) is `slope`."""
+        xp = self.system.xp
+        return (slope * xp.matmul(xp.matrix_transpose(self.system.W), self.end))[None, ...]
+
+    def rate(self, stages: Array, change: float) -> Rates:
+        """φ'(h) ⊙ Wᵀ λ, and Wᵀ λ."""
+        along = self.product(stages, change)
+        return Rates(at_fewer_nodes(self.system.xp, self.slope, stages.shape[0]) * along, along)
+
+    def size(self, stages: Array, _: Array) -> Array:
+        """|λ| and |φ'| times the root of Σ W_ij² λ_i²."""
+        xp = self.system.xp
+        largest = root_of_squares(self.system, xp.max(xp.abs(stages), axis=0), transposed=True)
+        return xp.abs(self.end) + self.length * xp.max(xp.abs(self.slope), axis=0) * largest
 
 
 @overflow_is_checked()
@@ -53,42 +130,24 @@ def forward(
     BlowUpError, AccuracyError
         As in `refimpl.finite.forward.check_end`.
     """
-    xp, h, activation = system.xp, system.h0, system.activation
-    m, shape = scheme.b.size, tuple(system.h0.shape)
-    phi, boundary = (_empty(xp, h, size) for size in ((scheme.size, *shape), (scheme.steps + 1, *shape)))
-    dphi, rates = xp.empty_like(phi), xp.empty_like(phi)
-    left: list[Array] = []
-    boundary[0, ...], worst = h, 0.0
-
+    xp, boundary = system.xp, [system.h0]
+    solved, slopes = list[Climbed](), list[Array]()
     for k in range(scheme.steps):
-        inside = slice(k * m, (k + 1) * m)
-        slope, product = dphi[inside, ...], Product(system, rtol)
-
-        def rate(stages: Array, change: float, product: Product = product) -> Rates:
-            value = xp.empty_like(stages)
-            for j in range(stages.shape[0]):  # node by node: what a node needs stays in the cache
-                value[j, ...] = activation.phi(stages[j, ...])
-            return Rates(product(value, change), value)
-
-        def size(stages: Array, value: Array, start: Array = h, slope: Array = slope) -> Array:
-            """|h| and the root of Σ W_ij² (|φ| + |φ' h|)²: of what h is the sum, were it to lose its last digits."""
-            for j in range(stages.shape[0]):
-                slope[j, ...] = activation.dphi(stages[j, ...])
-            terms = xp.max(xp.abs(value) + xp.abs(slope * stages), axis=0)
-            return xp.abs(start) + scheme.step * root_of_squares(system, terms)
-
-        first, ratio = _start(xp, coarse, k, h.dtype)
-        if first is None:
-            first = xp.matmul(system.W, activation.phi(h))[None, ...]
-        step = climb(xp, h, scheme.step, first, rate, size, m, rtol, ratio=ratio, patient=patient)
+        h = boundary[-1]
+        equation = _ForwardStep(system, scheme.step, h, rtol)
+        first, ratio = (equation.first(), None) if coarse is None else coarse.start(k)
+        step = climb(
+            xp, h, scheme.step, first, equation.rate, equation.size, scheme.b.size, rtol, ratio=ratio, patient=patient
+        )
         if step is None:
             raise StageDivergenceError(k * scheme.step, h)
-        phi[inside, ...], rates[inside, ...] = step.rates.kept, step.rates.values
-        h = boundary[k + 1, ...] = step.end
-        left.append(step.left)
-        worst = max(worst, step.ratio)
-    check_end(system, scheme, h)
-    return Forward(Flow(phi, dphi, boundary), rates, left, worst)
+        solved.append(step)
+        slopes.append(equation.slope)
+        boundary.append(step.end)
+    check_end(system, scheme, boundary[-1])
+    phi, rates = (_joined(xp, [getattr(step.rates, name) for step in solved]) for name in ("kept", "values"))
+    flow = Flow(phi, _joined(xp, slopes), xp.stack(boundary))
+    return Forward(flow, rates, [step.left for step in solved], max(step.ratio for step in solved))
 
 
 @overflow_is_checked()
@@ -96,36 +155,27 @@ def backward(
     system: System, scheme: Scheme, flow: Flow, rtol: float, coarse: Backward | None = None, *, patient: bool = True
 ) -> Backward:
     """Solve (3) under `scheme` to `rtol` along `flow`; `coarse`, `patient` and errors as in `forward`."""
-    xp, m, activation = system.xp, scheme.b.size, system.activation
-    Wt = xp.matrix_transpose(system.W)
-    stages, products, rates = (xp.empty_like(flow.phi) for _ in range(3))
-    boundary = xp.empty_like(flow.boundary)
-    lam = system.terminal_adjoint(activation.dphi(flow.terminal))
-    boundary[-1, ...], worst = lam, 0.0
-    left: list[Array] = []
+    xp, m, dphi = system.xp, scheme.b.size, system.activation.dphi
+    boundary, solved = [system.terminal_adjoint(dphi(flow.terminal))], list[Climbed]()
     for k in range(scheme.steps - 1, -1, -1):
-        inside = slice(k * m, (k + 1) * m)
-        slope, product = flow.dphi[inside, ...], Product(system, rtol, transposed=True)
-
-        def rate(stages: Array, change: float, slope: Array = slope, product: Product = product) -> Rates:
-            along = product(stages, change)
-            return Rates(at_fewer_nodes(xp, slope, stages.shape[0]) * along, along)
-
-        def size(stages: Array, _: Array, end: Array = lam, slope: Array = slope) -> Array:
-            largest = root_of_squares(system, xp.max(xp.abs(stages), axis=0), transposed=True)
-            return xp.abs(end) + scheme.step * xp.max(xp.abs(slope), axis=0) * largest
-
-        first, ratio = _start(xp, coarse, k, lam.dtype)
-        if first is None:
-            first = (activation.dphi(flow.boundary[k + 1, ...]) * xp.matmul(Wt, lam))[None, ...]
-        step = climb(xp, lam, scheme.step, first, rate, size, m, rtol, ratio=ratio, backward=True, patient=patient)
+        lam = boundary[0]
+        equation = _BackwardStep(system, scheme.step, lam, flow.dphi[k * m : (k + 1) * m, ...], rtol)
+        if coarse is None:
+            first, ratio = equation.first(dphi(flow.boundary[k + 1, ...])), None
+        else:
+            first, ratio = coarse.start(k)
+        step = climb(
+            xp, lam, scheme.step, first, equation.rate, equation.size, m, rtol, ratio=ratio, backward=True,
+            patient=patient,
+        )  # fmt: skip
         if step is None:
             raise StageDivergenceError(k * scheme.step, flow.boundary[k, ...])
-        stages[inside, ...], products[inside, ...], rates[inside, ...] = step.stages, step.rates.kept, step.rates.values
-        lam = boundary[k, ...] = step.end
-        left.insert(0, step.left)
-        worst = max(worst, step.ratio)
-    return Backward(AdjointFlow(stages, boundary), products, rates, left, worst)
+        solved.insert(0, step)
+        boundary.insert(0, step.end)
+    stages = _joined(xp, [step.stages for step in solved])
+    products, rates = (_joined(xp, [getattr(step.rates, name) for step in solved]) for name in ("kept", "values"))
+    left, ratio = [step.left for step in solved], max(step.ratio for step in solved)
+    return Backward(AdjointFlow(stages, xp.stack(boundary)), products, rates, left, ratio)
 
 
 def at_fewer_nodes(xp: Namespace, values: Array, nodes: int) -> Array:
@@ -144,15 +194,19 @@ def root_of_squares(system: System, terms: Array, *, transposed: bool = False) -
     return xp.sqrt(xp.matmul(xp.matrix_transpose(squares) if transposed else squares, shares * shares)) * scale
 
 
-def _empty(xp: Namespace, like: Array, shape: tuple[int, ...]) -> Array:
-    return xp.empty(shape, dtype=like.dtype, device=like.device)
+def _node_by_node(system: System, function: Callable[[Array], Array], stages: Array) -> Array:
+    """`function` of (m, n, N), for one node after the other: what a node needs stays in the cache."""
+    values = system.xp.empty_like(stages)
+    for j in range(stages.shape[0]):
+        values[j, ...] = function(stages[j, ...])
+    return values
 
 
-def _start(
-    xp: Namespace, coarse: Forward | Backward | None, k: int, dtype: Any
-) -> tuple[Array, float] | tuple[None, None]:
-    """The rates of a coarse solution in step k, and how fast its sweeps converged."""
-    if coarse is None:
-        return None, None
+def _joined(xp: Namespace, parts: list[Array]) -> Array:
+    """The nodes of all steps, one after the other."""
+    return parts[0] if len(parts) == 1 else xp.concat(parts)
+
+
+def _start(coarse: Forward | Backward, k: int) -> tuple[Array, float]:
     m = coarse.rates.shape[0] // len(coarse.left)
-    return xp.astype(coarse.rates[k * m : (k + 1) * m, ...], dtype, copy=False), coarse.ratio
+    return coarse.rates[k * m : (k + 1) * m, ...], coarse.ratio
