@@ -124,7 +124,7 @@ class Activation:
         ValueError
             Naming the function, the activation and what is wrong.
         """
-        if isinstance(self.phi, _Part):
+        if is_builtin(self.phi):
             return
         xp = namespace(z)
         given = {"phi": self.phi(z), "dphi": self.dphi(z)}
@@ -220,6 +220,11 @@ class _Both:
         xp, z = _floating(z)
         value, slope = self.kernel(xp, z)
         return xp.asarray(value()), xp.asarray(slope())  # NumPy returns scalars for 0-d arrays
+
+
+def is_builtin(function: Callable[[Array], Array]) -> bool:
+    """Whether `function` is φ or φ' of a built-in activation, which take the arrays of every library."""
+    return isinstance(function, _Part)
 
 
 def _floating(z: Array) -> tuple[Namespace, Array]:

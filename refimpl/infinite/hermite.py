@@ -15,8 +15,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from refimpl.activations import Activation
-from refimpl.backend import Array, from_host, namespace, to_host
+from refimpl.activations import Activation, is_builtin
+from refimpl.backend import Array, clip, device, from_host, namespace, to_host
 from refimpl.errors import AccuracyError
 from refimpl.infinite.sectors import geometric_mean
 from refimpl.quadrature import Host
@@ -116,7 +116,7 @@ class _Series:
 def _sums(c: Array, scale: Array, *expansions: tuple[_Series, ...]) -> list[Array]:
     """Several expansions at the correlation c / scale."""
     xp = namespace(c, scale)
-    rho = xp.clip(c / scale, -1.0, 1.0)
+    rho = clip(xp, c / scale, -1.0, 1.0)
     square = rho * rho
     return [sum(series(rho, square) for series in expansion) for expansion in expansions]
 
@@ -134,12 +134,14 @@ def _mehler(
     rows = math.prod(s1.shape)
     s = xp.reshape(s1, (-1,)) if same else xp.concat((xp.reshape(s1, (-1,)), xp.reshape(s2, (-1,))))
     distinct, where = np.unique(to_host(s), return_inverse=True)  # many pairs share their variances
+    # The table is made on the host. A built-in φ is evaluated there as well: its values need not be brought back.
+    arguments = distinct if is_builtin(function) else from_host(xp, distinct, like=s)
     where1, where2 = where[:rows], where[0 if same else rows :]
     allowed = max(rtol, float(xp.finfo(s.dtype).eps)) / 8  # for each parity
     parities = {"even": (0,), "odd": (1,), None: (0, 1)}[parity]
     terms, points = 64, _MIN_POINTS
     while True:
-        halves, change = _coefficients(function, parities, from_host(xp, distinct, like=s), terms, points)
+        halves, change = _coefficients(function, parities, arguments, terms, points)
         if change > _TABLE_ERROR:
             if points >= _MAX_POINTS:
                 raise _inaccurate(name, s, change, "the coefficients of the Hermite expansion do not converge")
@@ -159,9 +161,10 @@ def _mehler(
         if terms >= 2 * MAX_TERMS:
             raise _inaccurate(name, s, max(left_out), f"{MAX_TERMS} terms of the Hermite expansion are not enough")
         terms *= 2
-    series = []
+    series, indices = [], [xp.asarray(part, device=device(s)) for part in (where1, where2)]
     for half, length, odd in zip(halves, lengths, parities, strict=True):
-        a1, a2 = (from_host(xp, half[part, :length].T, like=s) for part in (where1, where2))
+        table = from_host(xp, np.ascontiguousarray(half[:, :length].T), like=s)
+        a1, a2 = (xp.take(table, index, axis=1) for index in indices)
         a1 = xp.reshape(a1, (length, *s1.shape, 1))
         a2 = xp.reshape(a2, (length, *s2.shape[:-1], 1, s2.shape[-1]))
         series.append(_Series(a1, a2, odd))
