@@ -13,7 +13,9 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
-from refimpl.backend import Array, Namespace, from_host, special
+import numpy as np
+
+from refimpl.backend import Array, Namespace, is_numpy, scalar, special
 
 Parts: TypeAlias = tuple[Callable[[], Array], Callable[[], Array]]
 """φ(z) and φ'(z), each to be called for its array."""
@@ -127,7 +129,7 @@ def leaky_relu(xp: Namespace, z: Array) -> Parts:
 
 def _number(xp: Namespace, value: float, z: Array) -> Array:
     # The functions of the standard take arrays; Python numbers in their place came with its 2024.12 edition.
-    return from_host(xp, value, like=z)
+    return scalar(xp, value, like=z)
 
 
 def _positive_part(xp: Namespace, z: Array) -> Array:
@@ -147,10 +149,11 @@ def _scaled_exp(xp: Namespace, x: Array) -> tuple[Array, Array | float]:
     """exp(x) for x ≤ 0 as a product e · scale, where e keeps its digits when exp(x) is subnormal.
 
     A factor of size |x| can lift exp(x) back into the normal range, and there the digits that a subnormal number
-    lost would show. The sum x + 64 is exact in that tail; arrays without a tail pay for one comparison.
+    lost would show. The sum x + 64 is exact in that tail. NumPy arrays without a tail pay for one comparison; elsewhere
+    the host would have to wait for its outcome, and all entries go the longer way, to the same bits.
     """
     tail = x < math.log(float(xp.finfo(x.dtype).smallest_normal))
-    if not bool(xp.any(tail)):
+    if is_numpy(xp) and not np.any(tail):
         return xp.exp(x), 1.0
     shift = xp.where(tail, _number(xp, 64.0, x), _number(xp, 0.0, x))
     return xp.exp(x + shift), xp.exp(-shift)

@@ -143,6 +143,23 @@ def from_host(xp: Namespace, values: Any, like: Array, dtype: Any = None) -> Arr
     return xp.asarray(values, dtype=like.dtype if dtype is None else dtype, device=device(like))
 
 
+def scalar(xp: Namespace, value: float, like: Array) -> Array:
+    """`value` as an array of no dimension, of the dtype and on the device of `like`, without a transfer to it."""
+    if is_numpy(xp):
+        return np.asarray(value, dtype=like.dtype)  # ten times as fast as `full`
+    return xp.full((), value, dtype=like.dtype, device=device(like))
+
+
+def clip(xp: Namespace, array: Array, lowest: float, highest: float) -> Array:
+    """Entries below `lowest` and above `highest` moved there.
+
+    That of array-api-compat for CuPy writes through boolean masks, each of which the host has to wait for.
+    """
+    if is_numpy(xp):
+        return np.clip(array, lowest, highest)
+    return xp.minimum(xp.maximum(array, scalar(xp, lowest, array)), scalar(xp, highest, array))
+
+
 def special(name: str, z: Array) -> Array:
     """Elementwise special function `name` of `scipy.special` (erf, erfc, …) on any backend.
 
@@ -178,9 +195,22 @@ def overflow_is_checked() -> np.errstate:
     return np.errstate(over="ignore", invalid="ignore")
 
 
+def all_finite(xp: Namespace, *arrays: Array) -> bool:
+    """Whether every entry of every array is finite; asked once for all of them, since a device has to be waited for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> all_finite(np, np.zeros(2), np.asarray(1.0)), all_finite(np, np.zeros(2), np.asarray([[np.inf]]))
+    (True, False)
+    """
+    finite = [xp.all(xp.isfinite(array)) for array in arrays]
+    return bool(xp.all(xp.stack(finite)) if len(finite) > 1 else finite[0])
+
+
 def check_overflow(xp: Namespace, what: str, *arrays: Array) -> None:
     """Raise `AccuracyError` if any entry is not finite: the arguments were, so `what` has overflowed."""
-    if not all(bool(xp.all(xp.isfinite(array))) for array in arrays):
+    if not all_finite(xp, *arrays):
         raise AccuracyError(f"{what} overflows {arrays[0].dtype}")
 
 
@@ -206,8 +236,20 @@ def slices(length: int, chunk: int) -> Iterator[slice]:
         yield slice(start, min(start + chunk, length))
 
 
-def check_inputs(xp: Namespace, **arrays: Array) -> Array:
+def check_finite(xp: Namespace, **arrays: Array) -> None:
+    """Raise `ValueError`, naming the argument, if an entry is NaN or infinite."""
+    if not all_finite(xp, *arrays.values()):
+        name = next(name for name, array in arrays.items() if not all_finite(xp, array))
+        raise ValueError(f"{name} must be finite")
+
+
+def check_inputs(xp: Namespace, finite: bool = True, **arrays: Array) -> Array:
     """The one array given by name, as floats, if it is a finite matrix (N, d) with d ≥ 1.
+
+    Parameters
+    ----------
+    finite : bool
+        False leaves it to the caller to look for NaN and infinity.
 
     Raises
     ------
@@ -223,6 +265,6 @@ def check_inputs(xp: Namespace, **arrays: Array) -> Array:
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"{name} must have shape (N, d) with d ≥ 1, got {tuple(array.shape)}")
     array = xp.astype(detached(array), dtype, copy=False)
-    if not bool(xp.all(xp.isfinite(array))):
-        raise ValueError(f"{name} must be finite")
+    if finite:
+        check_finite(xp, **{name: array})
     return array

@@ -14,6 +14,8 @@ from refimpl.activations import Activation
 from refimpl.backend import (
     Array,
     Namespace,
+    all_finite,
+    check_finite,
     check_inputs,
     check_overflow,
     detached,
@@ -240,7 +242,7 @@ class NeuralODE:
         xp = _check_kinds(theta, **{name: X})
         if not isinstance(solver, Solver | None):
             raise TypeError(f"solver must be SolveIVP, Gauss, Euler or None, got {solver!r}")
-        X = check_inputs(xp, **{name: X})
+        X = check_inputs(xp, finite=False, **{name: X})
         if X.shape[1] != theta.dim:
             raise ValueError(f"{name} must have d = {theta.dim} columns to fit theta.U, got shape {tuple(X.shape)}")
         dtype = float_dtype(xp, X=X, theta=theta.U)
@@ -249,7 +251,9 @@ class NeuralODE:
         scales = self._scales(theta)
         with overflow_is_checked():
             h0 = scales.u * xp.matmul(U, X.T)
-        check_overflow(xp, "h_0 = σ_u U x", h0)
+        if not all_finite(xp, X, h0):
+            check_finite(xp, **{name: X})
+            check_overflow(xp, "h_0 = σ_u U x", h0)
         self.phi.check_at(h0)
         system = System(xp, self.phi, self.horizon, scales.w * W, scales.v * v, h0)
         if solver is None:
@@ -261,12 +265,11 @@ class NeuralODE:
 
 def _check_targets(theta: Params, X: Array, y: Array) -> tuple[Namespace, Array]:
     xp = _check_kinds(theta, X=X, y=y)
-    X = check_inputs(xp, X=X)
+    X = check_inputs(xp, finite=False, X=X)
     y = xp.astype(detached(y), float_dtype(xp, y=y), copy=False)
     if y.ndim != 1 or y.shape[0] != X.shape[0]:
         raise ValueError(f"y must have shape ({X.shape[0]},) to fit X, got {tuple(y.shape)}")
-    if not bool(xp.all(xp.isfinite(y))):
-        raise ValueError("y must be finite")
+    check_finite(xp, X=X, y=y)
     return xp, y
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
 
-from refimpl.backend import Array, Namespace, detached, float_dtype, namespace
+from refimpl.backend import Array, Namespace, check_finite, detached, float_dtype, namespace
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +55,18 @@ class Params:
             raise ValueError(f"W must have shape ({n}, {n}) or (L, {n}, {n}) to fit U, got {tuple(self.W.shape)}")
         if tuple(self.v.shape) != (n,):
             raise ValueError(f"v must have shape ({n},) to fit U, got {tuple(self.v.shape)}")
-        for name in ("U", "W", "v"):
-            block = xp.astype(detached(getattr(self, name)), dtype, copy=False)
-            if not bool(xp.all(xp.isfinite(block))):
-                raise ValueError(f"{name} must be finite")
+        blocks = {name: xp.astype(detached(getattr(self, name)), dtype, copy=False) for name in ("U", "W", "v")}
+        check_finite(xp, **blocks)
+        for name, block in blocks.items():
             object.__setattr__(self, name, block)
+
+    @classmethod
+    def _unchecked(cls, U: Array, W: Array, v: Array) -> Params:
+        """Blocks that are known to be finite, of one floating dtype, and to fit together."""
+        theta = object.__new__(cls)
+        for name, block in (("U", U), ("W", W), ("v", v)):
+            object.__setattr__(theta, name, block)
+        return theta
 
     @property
     def namespace(self) -> Namespace:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from refimpl.backend import Array, overflow_is_checked
+from refimpl.backend import Array, all_finite, overflow_is_checked
 from refimpl.errors import AccuracyError, BlowUpError, DivergenceError, TrainingError
 from refimpl.network import NeuralODE
 from refimpl.parameters import Params
@@ -149,8 +149,9 @@ class Run:
 
     def __init__(self, recorder: Recorder, rule: Optimizer, at: Snapshot) -> None:
         self.recorder, self.rule, self.at = recorder, rule, at
-        self.params = recorder.problem.params(at.theta)
+        self.params = recorder.problem.params(at.theta, known=True)
         self.loss = math.nan
+        self._normal = math.nan
 
     def record(self, last: bool) -> Array | None:
         """Record step k; returns the gradient for the next update unless this is the last step."""
@@ -176,10 +177,10 @@ class Run:
         k, xp = self.at.step, self.recorder.problem.xp
         state, update = self.rule.update(self.at.state, gradient)
         theta = self.at.theta - self.at.lr * update
-        if not all(bool(xp.all(xp.isfinite(vector))) for vector in (theta, *state.moments)):
+        if not all_finite(xp, theta, *state.moments):
             raise self._diverged(f"the update overflows {theta.dtype}")
         self.at = Snapshot(k + 1, self.at.lr, theta, State(k + 1, state.moments))
-        self.params = self.recorder.problem.params(theta)
+        self.params = self.recorder.problem.params(theta, known=True)
 
     def shown(self) -> TrainingStep:
         """Step k as the callback sees it."""
@@ -207,18 +208,21 @@ class Run:
 
     def _check_finite(self, row: Row) -> None:
         xp = self.recorder.problem.xp
+        if all_finite(xp, *row.values()):
+            return
         for name, record in row.items():
-            if not bool(xp.all(xp.isfinite(record))):
+            if not all_finite(xp, record):
                 message = f"{name.replace('_', ' ')} overflows {record.dtype}"
                 raise AccuracyError(message) if self.at.step == 0 else self._diverged(message)
 
     def _check_size(self) -> None:
         """Raise for a loss that is beyond anything from which training comes back."""
         training = self.recorder.problem
-        scale = float(half_square(training.xp, training.y))
-        scale = max(scale, float(self.recorder.rows[0]["loss"]), training.y.shape[0] / 2)
-        if self.loss > ENORMOUS * scale:
-            raise self._diverged(f"the loss is {self.loss:.3g}, more than {ENORMOUS:g} times {scale:.3g}")
+        if math.isnan(self._normal):
+            of_zero, first = float(half_square(training.xp, training.y)), float(self.recorder.rows[0]["loss"])
+            self._normal = max(of_zero, first, training.y.shape[0] / 2)
+        if self.loss > ENORMOUS * self._normal:
+            raise self._diverged(f"the loss is {self.loss:.3g}, more than {ENORMOUS:g} times {self._normal:.3g}")
 
     def _diverged(self, reason: str) -> DivergenceError:
         k = self.at.step

@@ -9,6 +9,7 @@ import numpy as np
 from refimpl.backend import (
     Array,
     Namespace,
+    all_finite,
     check_inputs,
     detached,
     device,
@@ -52,13 +53,13 @@ class Problem:
         """Array library."""
         return self.start.namespace
 
-    def params(self, theta: Array) -> Params:
-        """A vector (P,) as U, W and v."""
+    def params(self, theta: Array, known: bool = False) -> Params:
+        """A vector (P,) as U, W and v; looked at for what is not finite, unless it is `known` to be."""
         blocks, end = [], 0
         for block in (self.start.U, self.start.W, self.start.v):
             begin, end = end, end + int(np.prod(tuple(block.shape)))
             blocks.append(self.xp.reshape(theta[begin:end], tuple(block.shape)))
-        return Params(*blocks)
+        return Params._unchecked(*blocks) if known else Params(*blocks)
 
     @overflow_is_checked()
     def evaluate(self, theta: Params, batch: Indices | None) -> tuple[Array, Array | None, Array]:
@@ -159,6 +160,6 @@ def _targets(xp: Namespace, dtype: object, X: Array, **arrays: Array) -> Array:
     if y.ndim != 1 or y.shape[0] != X.shape[0]:
         raise ValueError(f"{name} must have shape ({X.shape[0]},), one for each row, got {tuple(y.shape)}")
     y = xp.astype(detached(y), dtype, copy=False)
-    if not bool(xp.all(xp.isfinite(y))):
+    if not all_finite(xp, y):
         raise ValueError(f"{name} must be finite in {y.dtype}")
     return y
