@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,11 +31,13 @@ NAMESPACES = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cupy", action="store_true", help="run the `xp` tests on CuPy as well; needs a CUDA device")
+    parser.addoption("--cupy-stand-in", action="store_true", help="run them on tests/fake_cupy.py in its place")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "xp" in metafunc.fixturenames:
-        names = [name for name in NAMESPACES if name != "cupy" or metafunc.config.getoption("--cupy")]
+        with_cupy = metafunc.config.getoption("--cupy") or metafunc.config.getoption("--cupy-stand-in")
+        names = [name for name in NAMESPACES if name != "cupy" or with_cupy]
         metafunc.parametrize("xp", names, indirect=True, scope="session")
 
 
@@ -49,7 +53,23 @@ def finds_a_device(cupy: Any) -> bool:
 def xp(request: pytest.FixtureRequest) -> Any:
     """Array API namespace of each library in turn: the module to make arrays with."""
     name = request.param
+    if name == "cupy" and request.config.getoption("--cupy-stand-in"):
+        from tests import fake_cupy
+
+        sys.modules.update(fake_cupy.modules())
     pytest.importorskip(name, reason=f"{name} is not installed", exc_type=ImportError)
     if name == "cupy" and not finds_a_device(importlib.import_module("cupy")):
         pytest.skip("CuPy finds no CUDA device")  # its arrays live on one; importing CuPy works without
     return pytest.importorskip(NAMESPACES[name], reason="array-api-compat is not installed", exc_type=ImportError)
+
+
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """On arrays this small PyTorch's threads only wait for each other."""
+    torch = sys.modules.get("torch")
+    threads = torch and torch.get_num_threads()
+    if torch:
+        torch.set_num_threads(1)
+    yield
+    if torch:
+        torch.set_num_threads(threads)

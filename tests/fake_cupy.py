@@ -258,6 +258,10 @@ def asarray(value: Any, dtype: Any = None, copy: bool | None = None) -> ndarray:
     return ndarray(host)
 
 
+def array(value: Any, dtype: Any = None, copy: bool = True) -> ndarray:
+    return asarray(value, dtype, copy)
+
+
 def modules() -> dict[str, types.ModuleType]:
     """What `sys.modules` has to hold for ``import cupy`` to find the stand-in."""
     cupy, linalg, fft, cuda, device, cupyx, scipy_part, special = (
@@ -278,7 +282,7 @@ def modules() -> dict[str, types.ModuleType]:
         setattr(fft, name, getattr(np.fft, name))
     for name in ("erf", "erfc", "erfcx"):
         setattr(special, name, _function(getattr(scipy.special, name)))
-    cupy.ndarray, cupy.asarray, cupy.array = ndarray, asarray, lambda value, **kw: asarray(value, copy=True, **kw)
+    cupy.ndarray, cupy.asarray, cupy.array = ndarray, asarray, array
     cupy.abs, cupy.max, cupy.min, cupy.round = (_function(f) for f in (np.abs, np.max, np.min, np.round))
     cupy.linalg, cupy.fft, cupy.cuda = linalg, fft, cuda
     cuda.device, cuda.Device, device.Device, cuda.is_available = device, Device, Device, lambda: True

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 
@@ -11,17 +9,7 @@ from refimpl import BlowUpError, Euler, Gauss, NeuralODE, Params, SolveIVP
 from refimpl.backend import float_dtype, is_numpy, namespace, to_host
 from tests import formulas
 
-
-@pytest.fixture(autouse=True)
-def one_torch_thread():
-    """On arrays this small PyTorch's threads only wait for each other."""
-    torch = sys.modules.get("torch")
-    threads = torch and torch.get_num_threads()
-    if torch:
-        torch.set_num_threads(1)
-    yield
-    if torch:
-        torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 def convert(xp, case, dtype="float64"):

@@ -19,6 +19,8 @@ from refimpl.training import SGD, Adam
 from tests import fake_cupy, formulas
 from tests.fake_cupy import LOG
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 
 @pytest.fixture(scope="module")
 def cupy():
@@ -40,12 +42,8 @@ def cupy():
 
 @pytest.fixture
 def torch():
-    torch = pytest.importorskip("torch")
     pytest.importorskip("array_api_compat")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield torch
-    torch.set_num_threads(threads)
+    return pytest.importorskip("torch")
 
 
 def on_device(asarray, case, dtype="float64"):
@@ -141,8 +139,11 @@ def _numpy_arrays(result):
 # a solution, and the indices of a batch; but nothing it was given, and nothing of the size of a state.
 MAY_UPLOAD = ("finite.", "solvers.", "scheme.", "training.problem.Problem.evaluate")
 # What the limit brings to the host: norms of the inputs, variances that occur, and for kinked φ the pairs themselves,
-# whose equations are solved there.
-LIMIT_MAY_DOWNLOAD = ("infinite.inputs.", "infinite.hermite.", "infinite.convergence.", "infinite.gram.")
+# whose equations are solved there. It waits for checks of its inputs and results, and for tests of convergence.
+LIMIT_MAY_DOWNLOAD = ("infinite.inputs.", "infinite.hermite._mehler", "infinite.convergence.", "infinite.gram.")
+LIMIT_MAY_WAIT = tuple(
+    f"infinite.{module}." for module in ("kernel", "inputs", "gram", "convergence", "covariance", "dual")
+)
 
 
 def logged(cupy, function, activation, n, N, solver, seed=0):
@@ -265,6 +266,8 @@ def test_the_limit_moves_what_it_says_and_does_not_wait_for_every_pair(cupy, act
         assert np.abs(gram.get() - limit.ntk(X)).max() < 1e-12
         places = [event.place for event in of_kind(events, "download")]
         assert [place for place in places if not place.startswith(LIMIT_MAY_DOWNLOAD)] == []
+        places = [event.place for event in of_kind(events, "synchronise")]
+        assert [place for place in places if not place.startswith(LIMIT_MAY_WAIT)] == []
         for kind, sizes in moved.items():
             sizes.append(sum(event.size for event in of_kind(events, kind)))
         waits.append(len(of_kind(events, "synchronise")))
