@@ -80,6 +80,9 @@ class NeuralODE:
     other libraries. All raise `ValueError` or `TypeError` for bad input before any work is done, `BlowUpError` if a
     solution escapes to infinity and `AccuracyError` if the solver cannot meet its tolerance.
 
+    float32 stays float32: results then differ from those in float64 by some units of 2⁻²⁴, times what the network makes
+    of a disturbance; the page "Backends and precision" of the documentation has the bounds that are tested.
+
     Examples
     --------
     >>> import refimpl

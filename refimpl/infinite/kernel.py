@@ -74,7 +74,7 @@ class Limit:
     The accuracy of `Gauss` is relative to √(K(x,x) K(x̄,x̄)): two schemes agree to it, or `AccuracyError` is raised. For
     ReLU, leaky ReLU and ELU the square [0, T]² is split along its diagonal, where E[φ'φ'] has a kink. Quadratic φ has
     no limit beyond its blow-up time: `BlowUpError`. All work is done in double precision; results for inputs in single
-    precision are rounded to it.
+    precision are rounded to it, once.
 
     Examples
     --------

@@ -96,7 +96,8 @@ def train(
     -----
     The dtype of everything is that of `theta` and `X` together; targets and test set are rounded to it. The outputs,
     the loss and the gradient at θ^k come from the same forward and adjoint solve. Under `SGD` only the samples of the
-    batch have an adjoint, but the history shows all of them.
+    batch have an adjoint, but the history shows all of them. In float32 a step is the exact one from its own θ^k, up to
+    η times the rounding of ∇L and one rounding of θ; what the steps leave behind adds up.
 
     Examples
     --------
