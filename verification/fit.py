@@ -57,3 +57,35 @@ def power_law(x: ArrayLike, y: ArrayLike) -> PowerLaw:
     spread = np.sqrt(np.sum((v - slope * u) ** 2) / degrees / (u @ u))
     constant = np.exp(np.log(y).mean() - slope * np.log(x).mean())
     return PowerLaw(float(slope), float(stats.t.ppf(0.975, degrees) * spread), float(constant))
+
+
+def second_term(margin: float, x: float, power: int, symbol: str = "L") -> str:
+    r"""Why a slope may be off by `margin`, in words for a claim.
+
+    Parameters
+    ----------
+    margin : float
+        Largest deviation of a slope from the prediction p.
+    x : float
+        End of the fitted range of x where the next term is largest.
+    power : int
+        Power q of the next term, relative to the leading one: the data are x^p (1 + r x^q).
+    symbol : str
+        x in LaTeX.
+
+    Notes
+    -----
+    The local slope is p + q r x^q to first order in r, and a least-squares slope is a mean of local slopes with
+    positive weights, so it is off by |q r| x^q at most: the margin is kept if |r| ≤ margin / (|q| x^q).
+
+    Examples
+    --------
+    >>> print(second_term(0.03, 64, -1))
+    margin 0.03, as far as a second term, $r/L$ of the first, moves a slope over $L \ge 64$ if $|r| \le 1.9$
+    """
+    term = f"r/{symbol}" if power == -1 else rf"r\, {symbol}^{{{power}}}"
+    end = rf"{symbol} \{'le' if power > 0 else 'ge'} {f'1/{1 / x:g}' if x < 1 else f'{x:g}'}"
+    return (
+        rf"margin {margin:g}, as far as a second term, ${term}$ of the first, moves a slope over ${end}$ if "
+        rf"$|r| \le {margin / (abs(power) * x**power):.2g}$"
+    )

@@ -13,7 +13,7 @@ from verification.fit import power_law
 from verification.statements._adaptive_orders import EPS, TOLERANCES, Orders, geometric
 from verification.statements._adjoints import euler_backwards
 from verification.statements._data import Array
-from verification.statements._solvers_claims import DIRECTION, STAIRCASE, slope
+from verification.statements._solvers_claims import DIRECTION, FEW_STEPS, STAIRCASE, share_of_error, slope
 
 
 def adaptive_order_matters(found: Sequence[Orders]) -> Claim:
@@ -27,8 +27,7 @@ def adaptive_order_matters(found: Sequence[Orders]) -> Claim:
         "adaptive-order-matters",
         r"Adaptive explicit methods: (3), solved by the method with steps of its own, gives another gradient than the "
         r"chain rule through the accepted steps of (1), with $f$ the same to the last bits; their relative distance is "
-        rf"proportional to rtol (measured: the exponent furthest from 1, {method}; margin {STAIRCASE}, as steps are "
-        r"few).",
+        rf"proportional to rtol (measured: the exponent furthest from 1, {method}; {FEW_STEPS}).",
         fits[method], 1.0, STAIRCASE,
     )  # fmt: skip
 
@@ -41,7 +40,8 @@ def adaptive_alignment(found: Sequence[Orders]) -> Claim:
     return slope(
         "adaptive-alignment",
         r"Between the two orders $1 - \cos$ is the square of that distance, so proportional to $\mathrm{rtol}^2$; at "
-        rf"rtol $10^{{-3}}$: {loosest} (measured: the exponent furthest from 2, {method}).",
+        rf"rtol $10^{{-3}}$: {loosest} (measured: the exponent furthest from 2, {method}; "
+        f"{share_of_error(means[method]['difference'])}).",
         fits[method], 2.0, DIRECTION,
     )  # fmt: skip
 

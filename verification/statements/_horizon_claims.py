@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from verification import Claim, Verdict
-from verification.fit import PowerLaw, power_law
+from verification.fit import PowerLaw, power_law, second_term
 from verification.statements._data import Array
 from verification.statements._horizon_networks import LEVEL, Constant, Spread
 from verification.statements._horizon_trend import Falling
@@ -20,6 +20,8 @@ SHORT = (1 / 64, 1 / 32, 1 / 16)
 
 TOLERANCE = 0.03
 """Largest deviation of an exponent in T: the next term is O(T²), 1/256 at most here."""
+
+WITHIN = second_term(TOLERANCE, SHORT[-1], 2, "T")
 
 MARGIN = 10.0
 """Noise floors above which an eigenvalue counts as positive."""
@@ -45,7 +47,7 @@ def short(curves: Mapping[str, Sequence[AtHorizon]], hidden: Mapping[str, Mappin
         "short",
         r"As $T \to 0$, $K_\infty$ tends to the kernel $E[\phi\phi] + x \cdot \bar x\, E[\phi'\phi']$ of one hidden "
         r"layer, and as $T^2$, for $W$ and $-W$ are equally likely (measured: the exponent furthest from 2, of "
-        f"{len(fits)}).",
+        f"{len(fits)}; {WITHIN}).",
         fits,
         2.0,
     )
@@ -64,7 +66,8 @@ def positive(curves: Mapping[str, Sequence[AtHorizon]]) -> Claim:
     return Claim(
         "positive",
         rf"$\lambda_{{\min}}(K_\infty) > 0$ at every $T$, as Proposition 3 wants for softplus, tanh and erf (measured: "
-        rf"the smallest beside its noise floor, {name}, $T = {T:g}$, {source}, of {len(found)}).",
+        rf"the smallest beside its noise floor, {name}, $T = {T:g}$, {source}, of {len(found)}; "
+        rf"margin {MARGIN:g} floors).",
         Verdict.HOLDS if holds else Verdict.FAILS if smallest < -floor else Verdict.UNDECIDED,
         measured=smallest, predicted="> 0", uncertainty=floor,
         scope="" if holds else "Below the noise floor.",
@@ -143,7 +146,7 @@ def depth_short(curves: Mapping[str, Sequence[AtHorizon]]) -> Claim:
         "depth-short",
         r"The depth that is needed: $C(T) = \lim L |K_\infty^L - K_\infty|$ vanishes as $T^4$ for $T \to 0$. There is "
         r"no odd power of $T$, and at order $T^2$ the integrands are constant and every $L \ge 1$ is exact (measured: "
-        "the exponent furthest from 4).",
+        f"the exponent furthest from 4; {WITHIN}).",
         [power_law(SHORT, [at.depth for at in curve[: len(SHORT)]]) for curve in curves.values()],
         4.0,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from refimpl import Euler
 from refimpl.data import sphere
 from verification import Claim, Config, Verdict
-from verification.fit import power_law
+from verification.fit import power_law, second_term
 from verification.statements._data import Array
 from verification.statements._gram import MARGIN, SOURCES, Gram, gram_matrices
 
@@ -63,13 +63,15 @@ def repaired() -> Claim:
         slopes.append(power_law(angles[2:], [gram.smallest for gram in grams[2:]]))
     worst = max(slopes, key=lambda fit: abs(fit.slope - 2))
     margin = min(gram.smallest / gram.floor for gram in smallest)
+    why = second_term(TOLERANCE, angles[2], 2, r"\delta")
     holds = all(gram.positive for gram in smallest) and abs(worst.slope - 2) <= TOLERANCE
     return Claim(
         "repaired",
         r"With the hypothesis $x_i \ne \pm x_j$ the counterexample is gone: for odd $\phi$ and two points at the angle "
         rf"$\pi - \delta$, $\delta = 1/2, \dots, 1/{int(1 / angles[-1])}$, $\lambda_{{\min}}(K_\infty)$ is positive, "
         rf"at least {margin:.0f} noise floors large ({MARGIN:g} would do), "
-        r"and vanishes as $\delta^2$ (measured: the exponent furthest from 2, of tanh, erf and sin).",
+        r"and vanishes as $\delta^2$ (measured: the exponent furthest from 2, of tanh, erf and sin; "
+        f"{why}).",
         Verdict.HOLDS if holds else Verdict.FAILS,
         measured=worst.slope,
         predicted=2,

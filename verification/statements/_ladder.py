@@ -57,6 +57,11 @@ class Ladder:
         return power_law(self.setting[half:], getattr(self, quantity)[half:])
 
     @property
+    def finer(self) -> Array:
+        """The settings that `order` is fitted to."""
+        return self.setting[_finer(self.setting.size) :]
+
+    @property
     def by_work(self) -> PowerLaw:
         """Exponent of the gradient's error in the number of passes, over the finer half."""
         half = _finer(self.setting.size)

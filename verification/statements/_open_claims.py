@@ -6,6 +6,7 @@ import numpy as np
 
 from refimpl.training import Adam
 from verification import Agreement, Claim, Verdict, compare
+from verification.fit import second_term
 from verification.statements._exponents import Exponent
 from verification.statements._open_driven import Driven
 from verification.statements._open_features import Features
@@ -31,7 +32,7 @@ def rates(found: Grid) -> list[Claim]:
     depth, (a, b) = found.in_depth, found.constants
     fits = {L: found.at_depth(j) for j, L in enumerate(found.depths.astype(int).tolist())}
     L = max(fits, key=lambda depth: abs(fits[depth].value + 0.5) / fits[depth].wider)
-    off = abs(depth.slope + 1)
+    off, first = abs(depth.slope + 1), float(found.deep[0])
     return [
         _rate(
             "width-rate",
@@ -42,7 +43,7 @@ def rates(found: Grid) -> list[Claim]:
         Claim(
             "depth-rate",
             rf"Explicit rate in depth: $\|K_\infty^L - K_\infty\| / \|K_\infty\| \approx {b:.3f} / L$ (measured: the "
-            r"exponent of $L$).",
+            rf"exponent of $L$; {second_term(MARGIN, first, -1)}).",
             Verdict.HOLDS if off <= MARGIN else Verdict.FAILS,
             measured=depth.slope, predicted=-1, uncertainty=depth.uncertainty,
         ),

@@ -76,7 +76,7 @@ def at_random(random: Sequence[Widths]) -> list[Claim]:
             r"$\|\phi(h_0)\|/\sqrt n$, the last two of which converge almost surely as $n \to \infty$; for "
             r"any one $L$ and with probability $1 - \delta$ that gives (7) with $C/\sqrt\delta$. (Measured: the largest"
             r" root mean square over networks by that of $C$; the exponent of $C$ in $n$ is "
-            rf"${bound:.3f} \pm {bound_half:.3f}$.)",
+            rf"${bound:.3f} \pm {bound_half:.3f}$, and must be below $1/4$, closer to 0 than to the $1/2$ of norms.)",
             Verdict.HOLDS if quotient <= 1 and abs(bound) < 0.25 else Verdict.FAILS,
             measured=quotient,
             predicted="at most 1",

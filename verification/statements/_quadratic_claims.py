@@ -10,13 +10,16 @@ from scipy import stats
 
 from refimpl import Euler, Gauss, NeuralODE
 from verification import Claim, Config, Verdict
-from verification.fit import PowerLaw, power_law
+from verification.fit import PowerLaw, power_law, second_term
 from verification.statements._data import Array
 from verification.statements._escape import solvable_scalar
 from verification.statements._quadratic_runs import BELOW, PATIENCE, Below, Beyond, Spectrum, Times, network
 
 LEVEL = 0.999
 """Confidence at which a verdict on random networks is taken."""
+
+TOLERANCE = 0.03
+"""Largest deviation of an exponent of L from −1; the claim says how large a next term, O(1/L), that allows."""
 
 MARGIN = 10.0
 """Noise floors above which an eigenvalue counts as positive."""
@@ -156,8 +159,9 @@ def depth(fits: Sequence[PowerLaw]) -> Claim:
     return Claim(
         "depth",
         rf"Below the blow-up $\phi$ is as good as Lipschitz: at $T = {BELOW}$ the errors of $f^L$, $K_\theta^L$ and "
-        r"$K_\infty^L$ decay as $1/L$ (measured: the slope furthest from $-1$).",
-        Verdict.HOLDS if abs(worst.slope + 1) <= 0.03 else Verdict.FAILS,
+        r"$K_\infty^L$ decay as $1/L$ (measured: the slope furthest from $-1$; "
+        rf"{second_term(TOLERANCE, 64, -1)}).",
+        Verdict.HOLDS if abs(worst.slope + 1) <= TOLERANCE else Verdict.FAILS,
         measured=worst.slope, predicted=-1, uncertainty=worst.uncertainty,
     )  # fmt: skip
 

@@ -82,7 +82,8 @@ def _constant(found: Constructed) -> Claim:
         r"A constructed network does keep a constant gradient difference for $L \to \infty$, as printed: one with a "
         r"neuron on the kink at $T$. Smallest: $n = 2$, $\dot h_1 = \phi(h_1) - \phi(h_2)$, $\dot h_2 = \phi(h_2)$ "
         r"from 1, $T = 1$, where $h_1 = (1 - t) e^t$ while every ResNet has $h_1^L > 0$ (measured: the difference at "
-        rf"$L = {L:g}$ with $\phi'(0) = 0$; predicted: that of the one-sided gradients, $e \sqrt{{65/18}}$).",
+        rf"$L = {L:g}$ with $\phi'(0) = 0$; predicted: that of the one-sided gradients, $e \sqrt{{65/18}}$; at no "
+        r"depth is it below half of that).",
         Verdict.HOLDS_WITH_SCOPE if holds else Verdict.FAILS,
         measured=level,
         predicted=GAP,
@@ -102,7 +103,7 @@ def _near(found: Constructed) -> Claim:
         rf"The same network with $h_0$ moved by $\delta = {NEAR:g}$ to where $f$ has a gradient keeps that level as "
         r"long as $L < 1/\delta - 1$ and then falls at once: for every depth there is an open set of networks whose "
         r"difference is constant so far, and none but a null set for which it stays so (measured: the deepest "
-        r"$L = 2^k$ on that level).",
+        rf"$L = 2^k$ above half of that level; at $L = {found.depths[-1]:g}$ it is below $4/L$).",
         Verdict.HOLDS if last == allowed and found.near[-1] < 4 / found.depths[-1] else Verdict.FAILS,
         measured=last,
         predicted=allowed,

@@ -7,33 +7,56 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from verification import Claim, Verdict
-from verification.fit import PowerLaw, power_law
+from verification.fit import PowerLaw, power_law, second_term
+from verification.statements._data import Array
 from verification.statements._ladder import ADAPTIVE, Ladder, Network, average, of
 from verification.statements._orders import EPS, Swapped, Symplectic
 
 TOLERANCE = 0.03
-"""Largest deviation of a slope from a fixed-step rate: the next term, O(1/L), at these depths."""
+"""Largest deviation of a slope from a fixed-step rate; claims say how large a next term, O(1/L), that allows."""
 
 STAIRCASE = 0.2
 """Largest deviation of an exponent of rtol over three decades. The number of steps is whole, and one of 15 moves the
 error of a method of order 8 by (1 + 1/15)⁸, that is 0.08 in the exponent; the next term of the error, as large as the
 first at the loose end and gone at the tight one, moves it by log 2 / log 1000 = 0.10."""
 
+FEW_STEPS = (
+    f"margin {STAIRCASE}: one step more of 15 moves the exponent by 0.08, a second term of the error, as large as the "
+    "first at the loose end, by 0.10"
+)
+
 DIRECTION = 0.1
 """Largest deviation of the exponent of 1 − cos: the part of the error across the gradient, where it is no constant
 share, varies by a factor of a few over the decades that are fitted."""
+
+FIRST = 64
+"""Smallest depth in the fits of the difference of the two orders."""
+
+
+def share_of_error(error: Array) -> str:
+    """Why the exponent of 1 − cos may be off by `DIRECTION`, in words for a claim.
+
+    1 − cos = (s ε)²/2 to leading order, with the share s of the error ε that lies across the gradient: a change of s
+    over the fitted range moves the exponent by 2 Δlog s / Δlog ε.
+    """
+    factor = float(error.max() / error.min()) ** (DIRECTION / 2)
+    return (
+        rf"margin {DIRECTION}, which it takes for the share of the error that lies across the gradient to change by a "
+        rf"factor {factor:.1f} over the range fitted"
+    )
 
 
 # Errors
 
 
 def first_order(networks: Sequence[Network]) -> Claim:
-    slopes = [ladder.order(quantity) for ladder in of(networks, "Euler") for quantity in ("output", "gradient")]
-    worst = max(slopes, key=lambda fit: abs(fit.slope + 1))
+    ladders = of(networks, "Euler")
+    slopes = [ladder.order(quantity) for ladder in ladders for quantity in ("output", "gradient")]
+    worst, first = max(slopes, key=lambda fit: abs(fit.slope + 1)), ladders[0].finer[0]
     return slope(
         "fixed-step",
         r"Euler's method is of first order: the errors of $f^L$ and of $\nabla L^L$ decay as $1/L$ (measured: the "
-        f"slope furthest from $-1$, of {len(slopes)}).",
+        rf"slope furthest from $-1$, of {len(slopes)}; {second_term(TOLERANCE, first, -1)}).",
         worst, -1.0, TOLERANCE,
     )  # fmt: skip
 
@@ -49,7 +72,7 @@ def proportional(ladders: Mapping[str, Ladder]) -> Claim:
         "tolerance-proportionality",
         r"Explicit adaptive pairs that go on with the better value (local extrapolation) have a global error of $f$ "
         r"and of $\nabla L$ proportional to rtol: both are $O(h^p)$ with the same $p$, although rtol is local "
-        rf"(measured: the exponent furthest from 1, {method}, {quantity}; margin {STAIRCASE}, as steps are few).",
+        rf"(measured: the exponent furthest from 1, {method}, {quantity}; {FEW_STEPS}).",
         worst, 1.0, STAIRCASE,
     )  # fmt: skip
 
@@ -59,7 +82,7 @@ def radau(ladder: Ladder) -> Claim:
     return slope(
         "radau",
         r"Radau holds an estimate of order 3, $O(h^4)$ a step, at rtol and is itself of order 5, so the error of $f$ "
-        r"goes as rtol to the power $5/4$.",
+        rf"goes as rtol to the power $5/4$ (measured: the exponent; {FEW_STEPS}).",
         fit, order / estimate, STAIRCASE,
     )  # fmt: skip
 
@@ -82,7 +105,7 @@ def slope(id: str, text: str, fit: PowerLaw, predicted: float, margin: float) ->
 def order_matters(found: Sequence[Swapped]) -> Claim:
     fits = []
     for swapped in found:
-        deep = swapped.depths >= 64
+        deep = swapped.depths >= FIRST
         fits += [power_law(swapped.depths[deep], d[deep]) for d in swapped.differences.values()]
     worst = max(fits, key=lambda fit: abs(fit.slope + 1))
     return slope(
@@ -90,7 +113,7 @@ def order_matters(found: Sequence[Swapped]) -> Claim:
         r"On one and the same Euler grid the order matters: Euler's method for (3) and (4) gives another gradient than "
         r"backpropagation through the ResNet (6), which is that of $f^L$; the difference decays as $1/L$, with "
         r"$h_t$ stored and with $h_t$ solved backwards alike (measured: the slope furthest from $-1$, "
-        rf"of {len(fits)}).",
+        rf"of {len(fits)}; {second_term(TOLERANCE, FIRST, -1)}).",
         worst, -1.0, TOLERANCE,
     )  # fmt: skip
 
@@ -112,16 +135,14 @@ def coincide(found: Symplectic) -> Claim:
 
 
 def aligned(networks: Sequence[Network]) -> Claim:
-    fits = []
-    for method in (ladder.method for ladder in networks[0].ladders):
-        mean = average(of(networks, method))
-        fits.append(power_law(mean.gradient, mean.angle))
-    worst = max(fits, key=lambda fit: abs(fit.slope - 2))
+    means = [average(of(networks, ladder.method)) for ladder in networks[0].ladders]
+    fits = [(power_law(mean.gradient, mean.angle), mean) for mean in means]
+    worst, mean = max(fits, key=lambda found: abs(found[0].slope - 2))
     return slope(
         "alignment",
         r"The gradients align quadratically: $1 - \cos$ of the angle to the true gradient decays as the square of the "
-        r"relative error, for fixed and adaptive steps (measured: the exponent furthest from 2, of "
-        f"{len(fits)} methods).",
+        r"relative error, for fixed and adaptive steps (measured: the exponent furthest from 2, "
+        f"{mean.method}, of {len(fits)} methods; {share_of_error(mean.gradient)}).",
         worst, 2.0, DIRECTION,
     )  # fmt: skip
 
@@ -160,7 +181,8 @@ def work(ladders: Mapping[str, Ladder]) -> Claim:
         "work",
         r"A digit of the gradient costs a factor 10 with Euler's fixed steps and at most $10^{1/p}$ with an adaptive "
         rf"method of order $p$: for a relative error of $10^{{-6}}$ {listed} passes, Euler (extrapolated along $1/L$) "
-        rf"{needed:.1e} (measured: order in the work, divided by $p$; the smallest, {method}).",
+        rf"{needed:.1e} (measured: order in the work, divided by $p$; the smallest, {method}; margin {TOLERANCE}, that "
+        r"of Euler's slope).",
         Verdict.HOLDS if ratios[method] >= 1 - TOLERANCE else Verdict.FAILS,
         measured=ratios[method], predicted=r"$\ge 1$", uncertainty=ladders[method].by_work.uncertainty / orders[method],
     )  # fmt: skip

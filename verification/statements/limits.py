@@ -8,7 +8,7 @@ import numpy as np
 
 from refimpl import NeuralODE, Params
 from verification import Claim, Config, Result, Verdict
-from verification.fit import power_law
+from verification.fit import power_law, second_term
 from verification.statements._data import DIM, Array, inputs, powers_of_two
 from verification.statements._independent import independent_kernels, without_drift
 from verification.statements._limits_architectures import independent_orders, perceptron, sqrt_layers, step_edge
@@ -239,7 +239,8 @@ def _layers(layers: Array, error: Array, gap: float) -> Claim:
         "independent-layers",
         r"What does matter is the sharing of weights: with independent layers and the step $T/L$ the kernel tends, as "
         r"$1/L$, to $\sigma_v^2 [E \phi\bar\phi + q E \phi'\bar\phi']$ at $h_T = h_0$, and not to $K_\infty$ "
-        rf"(measured: the exponent; the two limits are {gap:.0%} of $K_\infty$ apart).",
+        rf"(measured: the exponent; {second_term(TOLERANCE, 16, -1)}; the two limits are {gap:.0%} of "
+        r"$K_\infty$ apart, more than twice the error at the largest $L$).",
         Verdict.HOLDS if holds else Verdict.FAILS,
         measured=fit.slope,
         predicted=-1,

@@ -134,7 +134,8 @@ def _rate(deep: Mapping[str, Curves], quantity: str) -> Claim:
 def _constant(found: Curves) -> Claim:
     text = (
         r"As printed, for one network and $L \to \infty$: the difference of $\nabla_\theta f$ remains constant "
-        "(measured: its slope against the exact gradient)."
+        "(measured: its slope against the exact gradient; refuted if it is below $-1/2$ by more than its uncertainty, "
+        "closer to the $-1$ of the next claim than to 0)."
     )
     if int(found.settled.sum()) < 4:
         scope = "Fewer than four depths lie beyond the last wrong sign."
@@ -174,8 +175,9 @@ def _plateau(config: Config, net: NeuralODE, X: Array, many: list[Draws], limit:
         "gradient-plateau",
         rf"Over a finite range of depths and at one input the difference of $\nabla_\theta f$ can remain constant, to "
         rf"{FLAT:.0%}, as long as neurons of the last layer have the wrong sign (measured: its height at the end of "
-        r"the longest such range; predicted: the change of $\nabla_\theta f$ if those signs are wrong in $\lambda_T$ "
-        r"and nothing else is).",
+        r"the longest such range, which must be two doublings of $L$ at least; predicted: the change of $\nabla_\theta "
+        r"f$ if those signs are wrong in $\lambda_T$ and nothing else is; uncertainty: the rest, which must be a fifth "
+        r"of the height at most).",
         Verdict.HOLDS_WITH_SCOPE if caused else Verdict.UNDECIDED,
         measured=height,
         predicted=predicted,
@@ -220,7 +222,8 @@ def _floor(found: Curves, solved: Mapping[str, Reference]) -> Claim:
     return Claim(
         "reference-floor",
         rf"Against a gradient by {name} the difference does become constant, at the error of that reference "
-        r"(measured: level at the deepest ResNet over the error of the reference).",
+        r"(measured: level at the deepest ResNet over the error of the reference; over the last two doublings of $L$ "
+        rf"the level is constant to {FLAT:.0%}).",
         Verdict.HOLDS if holds else Verdict.UNDECIDED,
         measured=level / error,
         predicted=1,

@@ -159,8 +159,8 @@ def _positive(spectra: Sequence[Spectra]) -> Claim:
     n = int(spectra[0].widths[-1])
     return Claim(
         "positive",
-        r"At initialization $\lambda_{\min}(K_\theta) > 0$ for every network, far above the rounding of float64, "
-        rf"and at least half of $\lambda_0 = \lambda_{{\min}}(K_\infty)$ for all with $n = {n}$ (measured: the "
+        rf"At initialization $\lambda_{{\min}}(K_\theta) > 0$ for every network, above {MARGIN:g} noise floors of "
+        rf"float64 and at least half of $\lambda_0 = \lambda_{{\min}}(K_\infty)$ for all with $n = {n}$ (measured: the "
         rf"smallest $\lambda_{{\min}}(K_\theta) / \lambda_0$ there; {smallest:.2f} over all widths).",
         Verdict.HOLDS if seen and widest >= HALF else Verdict.UNDECIDED if seen else Verdict.FAILS,
         measured=widest,
@@ -188,9 +188,9 @@ def _training(studies: Sequence[Study]) -> Claim:
     seen, n = everywhere > MARGIN * floor, int(studies[0].widths[-1])
     return Claim(
         "training",
-        r"In training $\lambda_{\min}(K_{\theta^k})$ stays positive for every network at every step looked at, and "
-        rf"at least half of $\lambda_0$ for all with $n = {n}$ (measured: the smallest "
-        rf"$\lambda_{{\min}}(K_{{\theta^k}}) / \lambda_0$ there; {everywhere:.2f} over all widths).",
+        r"In training $\lambda_{\min}(K_{\theta^k})$ stays positive for every network at every step looked at, above "
+        rf"{MARGIN:g} noise floors of float64, and at least half of $\lambda_0$ for all with $n = {n}$ (measured: the "
+        rf"smallest $\lambda_{{\min}}(K_{{\theta^k}}) / \lambda_0$ there; {everywhere:.2f} over all widths).",
         Verdict.HOLDS if seen and widest >= HALF else Verdict.UNDECIDED if seen else Verdict.FAILS,
         measured=widest,
         predicted=r"1 for $n \to \infty$; $> 1/2$",

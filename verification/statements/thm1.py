@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from verification import Claim, Config, Result, Verdict
+from verification.fit import second_term
 from verification.statements._data import DIM, inputs
 from verification.statements._depths import SHALLOWEST, Depths, apart, limit_roads, resnets
 from verification.statements._statistics import LEVEL, RESOLUTION, interval, student
@@ -27,6 +28,9 @@ COUNT = 8
 
 TOLERANCE = 0.03
 """Largest deviation of a slope that the next term, O(L⁻²), explains at these depths."""
+
+GROWTH = 0.05
+"""Largest deviation of the exponent of a block from 1, beside its interval: a bias r/n moves it by |r|/n."""
 
 PARAMETERISATION = (
     r"The theorem holds in the NTK parameterisation: the entries of $W$ are $N(0, 1)$ and the factor $1/\sqrt{n}$ "
@@ -200,7 +204,8 @@ def _outside(found: Depths) -> Claim:
     return Claim(
         "relu",
         r"ReLU, outside the hypothesis because $\phi'$ jumps: at infinite width $K_\infty^L$ still approaches "
-        rf"$K_\infty$ as $1/L$ (relative difference of Richardson's limit: {difference:.0e}).",
+        rf"$K_\infty$ as $1/L$ (measured: the slope; {second_term(TOLERANCE, SHALLOWEST, -1)}; relative "
+        rf"difference of Richardson's limit: {difference:.0e}).",
         Verdict.HOLDS if holds else Verdict.UNDECIDED,
         measured=found.slope.slope,
         predicted=-1,
@@ -215,12 +220,13 @@ def _outside(found: Depths) -> Claim:
 def _parameters(case: Widths) -> Claim:
     slope, half, wider = student(path_slopes(case.weight_block, case.widths))
     total = student(path_slopes(np.linalg.norm(case.literal, axis=(2, 3)), case.widths))[0]
-    diverges = abs(slope - 1) <= max(wider, 0.05) and total > 0.5
+    diverges = abs(slope - 1) <= max(wider, GROWTH) and total > 0.5
     return Claim(
         "parameters",
         r"Which $\theta$: with $W_{ij} \sim N(0, 1/n)$ taken literally as the parameters, $f$ is the same function of "
         r"$x$, but $\nabla_W f$ is $\sqrt{n}$ times and the $W$ block of $K_\theta$ is $n$ times as large (measured: "
-        rf"the exponent with which that block grows; that of all of $K_\theta$ is {total:.2f}).",
+        rf"the exponent with which that block grows; that of all of $K_\theta$ is {total:.2f}, and must be above "
+        rf"$1/2$; margin {GROWTH}, or the {LEVEL:.1%} interval if that is wider).",
         Verdict.HOLDS_WITH_SCOPE if diverges else Verdict.UNDECIDED,
         measured=slope,
         predicted=1,
