@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import factorial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from refimpl import Euler, KinkEvents, NeuralODE
 from refimpl.data import sphere
 from verification.config import Config
 from verification.statements import _relu_deep
+from verification.statements._contacts import contact, time_above
 from verification.statements._pencil import INPUT, network
 from verification.statements._piecewise_linear import flow, gradient
 from verification.statements._relu_constructed import GAP, constructed, on_the_kink, third, third_by_euler, touching
@@ -87,6 +89,35 @@ def test_a_touch_costs_half_of_the_order() -> None:
     assert found.on[-1] == pytest.approx(GAP, rel=2 / 1024)
     net, theta, adjoint = touching()
     assert net.jacobian(theta, INPUT, KinkEvents(1e-6)).U[0, :, 0] == pytest.approx(adjoint, rel=1e-5)
+
+
+@pytest.mark.parametrize("feed", [0.0, 1.0])
+@pytest.mark.parametrize("order", [2, 3, 4, 5])
+def test_contacts_are_of_the_order_that_is_asked_for(order: int, feed: float) -> None:
+    """h_1 = (t − 1)^k/k!, less (t − 1/2)²/2 before the crossing at t = 1/2 of what feeds into it."""
+    net, theta = contact(order, feed)
+    t = np.linspace(0, 2, 9)
+    expected = (t - 1) ** order / factorial(order) - feed * np.minimum(t - 0.5, 0) ** 2 / 2
+    h = net.trajectory(theta, INPUT, t).h[:, 0, 0]
+    np.testing.assert_allclose(h, expected, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("order", [2, 4, 6])
+def test_an_even_contact_is_missed_between_zeros_of_a_hermite_polynomial(order: int) -> None:
+    """The times are those with s^k He_k(s) < 0, in units of √Δ; each is known to two layers."""
+    roots = np.polynomial.hermite_e.hermeroots([0] * order + [1])
+    lengths = np.diff(roots)[::2]
+    depth = 1024
+    step = 2 / depth
+    missed = 2 - time_above(order, depth)
+    assert abs(missed - lengths.sum() * np.sqrt(step)) <= 2 * lengths.size * step
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 1000))
+def test_what_an_odd_contact_costs_before_and_after_it_cancels(depth: int) -> None:
+    """Three zeros, each known to two layers, mirrored at the contact."""
+    assert abs(time_above(3, depth) - 1) <= 3 * 2 * 2 / depth
 
 
 @settings(max_examples=10)

@@ -73,7 +73,8 @@ def almost_every_input(config: Config) -> Claim:
     return Claim(
         "adjoint-almost-every-input",
         r"Repaired: for each fixed $x \neq 0$, almost surely, $\lambda_t = \partial f / \partial h_t$ at all $t$, "
-        r"whatever $\phi'$ is given at kinks, because $h_0$ has a density that the flow carries along (measured: "
+        r"whatever $\phi'$ is given at kinks, because $h_0$ has a density that the flow carries along (proof: "
+        r"docs/mathematics.md, Kinks; measured: "
         r"difference of $\lambda_0$ and the one-sided derivative furthest from it, relative to $\sqrt n \|\lambda_0\|$ "
         r"for the networks and the direction of the last claim at a random $x$).",
         Verdict.HOLDS if all(difference <= error for difference, error in found) else Verdict.FAILS,

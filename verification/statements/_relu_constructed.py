@@ -90,7 +90,9 @@ def _constant(found: Constructed) -> Claim:
         uncertainty=allowed,
         scope=(
             r"There $f$ has no gradient, and $\phi'(0)$ decides which one-sided one is taken. Such $\theta$ are a null "
-            r"set: for every fixed $x \neq 0$ the difference is $O(1/L)$ almost surely."
+            r"set: for every fixed $x \neq 0$ the difference is $O(1/L)$ almost surely, since neurons then cross the "
+            r"kink with a speed other than zero, finitely often, and none is on it at $T$ (proof: docs/mathematics.md, "
+            r"Crossings are transversal)."
         ),
     )
 
@@ -123,8 +125,8 @@ def _touch(found: Constructed) -> Claim:
     return Claim(
         "constructed-touch",
         r"A constructed network whose neuron touches the kink before $T$ without crossing it has a gradient, but the "
-        r"difference decays as $L^{-1/2}$ only: $h_1 = e^{t-1} - t$, $n = 3$, $T = 2$. It is $L^{-1/k}$ for a contact "
-        rf"of order $k$ (measured: $\sqrt L$ times the relative difference of $\lambda_0$ at $L = {L:g}$; predicted: "
+        r"difference decays as $L^{-1/2}$ only: $h_1 = e^{t-1} - t$, $n = 3$, $T = 2$ "
+        rf"(measured: $\sqrt L$ times the relative difference of $\lambda_0$ at $L = {L:g}$; predicted: "
         r"$\sqrt L$ times the time for which the ResNet is on the wrong side, $2 \sqrt 2$).",
         Verdict.HOLDS if abs(measured - math.sqrt(8)) <= allowed else Verdict.FAILS,
         measured=measured,

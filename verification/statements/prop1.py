@@ -128,7 +128,8 @@ def run(config: Config) -> Result:
         _order(*smooth_curve),
         _adjoint(
             "adjoint-kinked",
-            r"ReLU: the same, almost surely: $f$ need not have a derivative where a component of $h_T$ vanishes, and "
+            r"ReLU: the same, almost surely (proof: docs/mathematics.md, Kinks): $f$ need not have a derivative where "
+            r"a component of $h_T$ vanishes, and "
             rf"the small step $10^{{{math.log10(SMALL):.0f}}}$ keeps clear of that with high probability.",
             kinked,
         ),

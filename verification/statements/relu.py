@@ -9,6 +9,7 @@ import numpy as np
 from refimpl import Euler, NeuralODE
 from verification import Claim, Config, Result, Verdict
 from verification.numerals import rounded
+from verification.statements._contacts import claims as contact_claims
 from verification.statements._data import DIM, Array, inputs, powers_of_two
 from verification.statements._piecewise_linear import gradient
 from verification.statements._relu_constructed import claims as constructed_claims
@@ -54,6 +55,7 @@ def run(config: Config) -> Result:
     deepest, control = deep_network(config)
     made_up = constructed(powers_of_two(0, 17 if config.full else 13))
     special, special_roads = constructed_claims(made_up)
+    special += contact_claims()
     return Result(
         claims=[
             _rate(deep, "output"), _constant(deep["relu"]), _rate(deep, "gradient"),
@@ -73,7 +75,7 @@ def run(config: Config) -> Result:
             r"difference is the Euclidean norm over all entries of $\theta$ (and over the inputs, for one network). "
             r"Slopes of one network are taken over those depths beyond the last at which a neuron of the last layer "
             r"is on in the ResNet and off in the Neural ODE, or the other way round. One smaller network is followed "
-            rf"to $L = {deepest.depths[-1]:g}$, and three that are constructed."
+            rf"to $L = {deepest.depths[-1]:g}$, and those that are constructed."
         ),
         size={
             "n": sorted({width, *plan}), "d": DIM, "N": 2 * COUNT, "L": depths.astype(int),
