@@ -14,6 +14,7 @@ from verification.statements._ensembles import PAIR, batch, draw, regressed
 from verification.statements._pairings import trace_moment
 from verification.statements._thm1_edges import blocks_at_infinity, factors, scalar_kernel
 from verification.statements._thm1_rates import corrected_exponent, linear_bias, pairing_roads
+from verification.statements._thm1_suprema import suprema, supremum
 
 EPS = float(np.finfo(float).eps)
 
@@ -113,3 +114,31 @@ def test_kernel_of_one_quadratic_neuron_is_the_square_of_its_gradient(u: float, 
         gradient.append((p[2] * h**2 / 2).imag / step)
     expected = float(np.sum(np.square(gradient)))
     assert abs(scalar_kernel(u, w, v, T) / expected - 1) < 1e-12
+
+
+def test_a_supremum_is_judged_by_its_interval() -> None:
+    """e² = X_n/n with independent exponential X_n, and errors that do not fall with n."""
+    widths = np.asarray([32.0, 64.0, 128.0])
+    X = np.random.default_rng(0).exponential(size=(1000, 3))
+    found = supremum(X / widths, widths)
+    assert found.verdict == "holds"
+    # E max(x, y/2, z/4), by inclusion and exclusion of the rates 1, 2 and 4
+    expected = 1 + 1 / 2 + 1 / 4 - 1 / (1 + 2) - 1 / (1 + 4) - 1 / (2 + 4) + 1 / (1 + 2 + 4)
+    assert isinstance(found.measured, float)
+    assert isinstance(found.uncertainty, float)
+    assert abs(found.measured - expected) <= 2 * found.uncertainty
+    assert supremum(X[:4] / widths, widths).verdict == "undecided"
+    assert supremum(X * widths, widths).verdict == "fails-as-stated"
+
+
+def test_narrower_networks_of_a_path_are_blocks_of_the_widest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("verification.statements._thm1_suprema.PATHS", 2)
+    config = Config("thm1")
+    square, widths = suprema(config)
+    n, rng, net = int(widths[0]), config.rng("suprema"), NeuralODE("softplus")
+    U, W, v = draw(2, int(widths[-1]), 2, rng)
+    limit = net.limit().ntk(PAIR)
+    for path in range(2):
+        K = net.ntk(Params(U[path, :n], W[path, :n, :n], v[path, :n]), PAIR)
+        expected = np.linalg.norm(K - limit) / np.linalg.norm(limit)
+        assert np.sqrt(square[path, 0]) == pytest.approx(expected, abs=1e-3)  # 3 nodes

@@ -83,7 +83,7 @@ def ensemble(config: Config, activation: str, draws: Mapping[int, int], X: Array
     errors, means, standard = [], [], []
     for n, count in draws.items():
         rng, parts = config.rng("ensemble", activation, n), []
-        for chunk in _chunks(count, n):
+        for chunk in chunks(count, n):
             parts.append(batch(net, *draw(X.shape[1], n, chunk, rng), X, scheme))
         e = np.concatenate([np.sum((part.kernel - limit) * limit, axis=(1, 2)) for part in parts]) / size
         mean, error = regressed(e, np.concatenate([part.controls for part in parts]))
@@ -97,7 +97,8 @@ def ensemble(config: Config, activation: str, draws: Mapping[int, int], X: Array
     )
 
 
-def _chunks(count: int, width: int) -> list[int]:
+def chunks(count: int, width: int) -> list[int]:
+    """`count` networks in parts that are solved together."""
     largest = max(1, 2**21 // width**2)  # 16 MiB of weights
     return [min(largest, count - start) for start in range(0, count, largest)]
 

@@ -26,7 +26,7 @@ from verification.statements._ensembles import PAIR, Ensemble, batch, draw, ense
 from verification.statements._exponents import Exponent
 from verification.statements._pairings import trace_moment
 from verification.statements._statistics import LEVEL
-from verification.statements._widths import Widths
+from verification.statements._thm1_suprema import suprema, supremum
 
 QUICK = ("softplus", "tanh", "identity")
 FULL = (*QUICK, "gelu", "silu", "sigmoid", "erf", "sin", "cos", "elu", "relu", "leaky_relu")
@@ -82,9 +82,9 @@ def linear_bias(Z: float, terms: int = 40) -> float:
 # Claims
 
 
-def rates(found: Sequence[Ensemble], wide: Sequence[Widths]) -> list[Claim]:
+def rates(config: Config, found: Sequence[Ensemble]) -> list[Claim]:
     identity = next(case for case in found if case.activation == "identity")
-    return [_bias(found), _linear(identity), _spread(found), _fourth(found), _supremum(wide)]
+    return [_bias(found), _linear(identity), _spread(found), _fourth(found), supremum(*suprema(config))]
 
 
 def _worst(exponents: dict[str, Exponent], predicted: float) -> tuple[str, Exponent]:
@@ -170,25 +170,6 @@ def _fourth(found: Sequence[Ensemble]) -> Claim:
         measured=slowest.value, predicted=r"$< -1$ (limit $-2$)", uncertainty=slowest.half,
         scope=(r"A moment measured at finitely many widths; the sum needs it at all." if summable
                else "The interval of the exponent reaches $-1$: too few networks."),
-    )  # fmt: skip
-
-
-def _supremum(wide: Sequence[Widths]) -> Claim:
-    """E sup_k e²(2^k n) ≤ Σ_k c²/(2^k n) = 2 c²/n along doubling widths."""
-    case = wide[0]
-    square = case.error(slice(None)) ** 2
-    scaled = float(np.mean(square.mean(axis=0) * case.widths))
-    largest = square.max(axis=1) * case.widths[0] / scaled
-    mean, error = float(largest.mean()), float(largest.std(ddof=1)) / np.sqrt(largest.size)
-    half, wider = (float(stats.t.ppf((1 + level) / 2, largest.size - 1)) * error for level in (0.95, LEVEL))
-    verdict = Verdict.HOLDS if mean + wider <= 2 else Verdict.UNDECIDED if mean - wider <= 2 else Verdict.FAILS
-    return Claim(
-        "supremum",
-        r"The largest error of a path from $n$ on, over $n, 2n, 4n, \dots$, is no larger in order than that at $n$: "
-        r"$E \sup_k \|K_{2^k n} - K_\infty\|^2 \le \sum_k c^2/(2^k n) = 2 c^2/n$ "
-        rf"(measured: the left side over $c^2/n$, {case.activation}, $n = {case.widths[0]:g}$).",
-        verdict, measured=mean, predicted=r"$\le 2$", uncertainty=half,
-        scope=f"The {LEVEL:.1%} interval reaches 2: too few paths." if verdict is Verdict.UNDECIDED else "",
     )  # fmt: skip
 
 

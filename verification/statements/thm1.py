@@ -58,7 +58,7 @@ def run(config: Config) -> Result:
     (by_block, block_roads), (escaping, scalar_roads) = factors(config), escape_exponent(config)
     return Result(
         claims=[
-            _fluctuation(config, wide, rows), _mean(wide), _paths(wide), *rates(many, wide),
+            _fluctuation(config, wide, rows), _mean(wide), _paths(wide), *rates(config, many),
             _depth_rate(smooth), _one_limit(smooth), _outside(relu),
             _parameters(wide[0]), by_block, direction(), escaping, conditioned(config),
         ],
