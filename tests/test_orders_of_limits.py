@@ -24,6 +24,7 @@ from verification.statements._ensembles import PAIR
 from verification.statements._independent import diffusion_kernels, independent_kernels
 from verification.statements._limits_architectures import _kernel, step_edge
 from verification.statements._limits_exchange import constant_at_infinity, linear_plane, readout_bound
+from verification.statements._limits_stacks import shared_moment, shared_norms, shared_stack
 
 EPS = float(np.finfo(float).eps)
 
@@ -142,3 +143,24 @@ def test_the_readout_is_within_its_bound_and_one_growing_linear_neuron_attains_i
     theta = Params(np.array([[2.0]]), np.array([[0.7]]), np.array([1.0]))
     found = readout_bound(net, theta, np.ones((1, 1)))
     np.testing.assert_allclose(found, 0.8 * 0.9 * 2.0 * np.exp(1.2 * 0.7 * 1.5), rtol=1e-13)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_a_shared_stack_of_one_neuron_has_the_moments_of_a_normal_number(depth: int) -> None:
+    assert shared_moment(1, depth) == np.prod(np.arange(1, 2 * depth, 2))
+
+
+def test_a_shared_stack_is_a_power_of_its_matrix() -> None:
+    """E ‖W² h‖²/n³ = 1 + 2/n², by hand: one pairing with all faces, two with one face."""
+    assert shared_moment(5, 2) == pytest.approx(1 + 2 / 25)
+    norms = shared_norms(5, 3, 2, np.random.default_rng(0))
+    random = np.random.default_rng(0)
+    W, h = random.standard_normal((2, 5, 5)) / np.sqrt(5), random.standard_normal((2, 5, 1))
+    expected = np.linalg.norm(np.linalg.matrix_power(W, 3) @ h, axis=(1, 2)) / np.sqrt(5)
+    np.testing.assert_allclose(norms[:, 3], expected, rtol=64 * EPS)
+
+
+def test_shared_stacks_grow_with_the_depth_at_every_width() -> None:
+    claim, road = shared_stack(Config("limits"), 2000)
+    assert claim.verdict == "holds"
+    assert road.agree

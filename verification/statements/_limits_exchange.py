@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 from scipy.special import iv
 
@@ -18,6 +20,27 @@ PER_WIDTH = 4
 """Networks of each width whose constant is computed."""
 
 WIDTHS = (1, 2, 3, 8, 64, 1024)
+
+
+def example() -> Claim:
+    """Inner limits by the distance from them: |a − 1| ≤ ℓ/n and |a| ≤ n/ℓ; in exact arithmetic."""
+
+    def a(n: int, ell: int) -> Fraction:
+        return Fraction(n, ell + n)
+
+    far, near = 10**30, [10**k for k in range(1, 7)]
+    first, second = [a(far, ell) for ell in near], [a(n, far) for n in near]
+    off = max([float(abs(v - 1) * far / ell) for v, ell in zip(first, near, strict=True)]
+              + [float(v * far / n) for v, n in zip(second, near, strict=True)])  # fmt: skip
+    return Claim(
+        "example",
+        r"(11): for $a_{n,\ell} = n/(\ell + n)$ the limit is 1 with $n \to \infty$ first and 0 with $\ell \to \infty$ "
+        r"first, since $|a_{n,\ell} - 1| \le \ell/n$ and $|a_{n,\ell}| \le n/\ell$: in general the order matters.",
+        Verdict.HOLDS if off <= 1 else Verdict.FAILS,
+        measured=f"1 − {float(1 - first[-1]):.0e}, {float(second[-1]):.0e}",
+        predicted="1, 0",
+        uncertainty=1e6 / far,
+    )
 
 
 def as_stated(orders: list[Claim], uniform: Claim) -> Claim:

@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from verification import Table
+from verification import Config, Table
 from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._data import Array
+from verification.statements._limits_stacks import draw_stacks
 from verification.statements._plane import Plane
 from verification.statements._statistics import at_infinite_width, half_width
 from verification.style import BLACK, context, guide, loglog, new_figure, series
@@ -22,9 +23,10 @@ def spread(plane: Plane) -> float:
     return float(np.sqrt(np.mean(plane.square[:, :, -1].mean(axis=0) * plane.widths)))
 
 
-def figure(plane: Plane, layers: Array, error: Array, gap: float) -> Figure:
-    made, (corner, wide, deep) = new_figure(rows=3)
+def figure(config: Config, plane: Plane, layers: Array, error: Array, gap: float) -> Figure:
+    made, (corner, wide, deep, stacks) = new_figure(rows=4)
     _corner(made, corner, plane)
+    draw_stacks(stacks, config, 500)
     n, L = plane.widths, plane.depths
     loglog(wide, "width $n$", r"$\|K_\theta^L - K_\infty\| / \|K_\infty\|$", xticks=n, title="width at fixed depth")
     for index, j in enumerate((0, 3, len(L))):
