@@ -35,7 +35,9 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 PHONE, TABLET, SIDEBAR_OR_BAR, DESKTOP = 390, 768, 1248, 1440
 SCHEMES = ("light", "dark")
 
-WIDE_TABLE = 'Table("Values", ["$L$", *(f"column {i}" for i in range(30))], [(8, *[value] * 30)])'
+LONG_ROW = "softplus, digits: the distance of the one from the other, relative to the first of them"
+COLUMNS = '["row", *(f"column {i}" for i in range(30))]'
+WIDE_TABLE = f'Table("Values", {COLUMNS}, [("{LONG_ROW}", *[value] * 30), ("b", *[1] * 30)])'
 LONG = r"The bound is $\\|f(x_1, \\dots, x_n)\\|^2 \\le C_1(\\phi, \\sigma_w) e^{{\\Lambda T}} \\le C_2$, at $v$."
 VERDICTS = {
     "prop1": {}, "prop2": {"verdict": "Verdict.HOLDS_WITH_SCOPE"}, "relu": {"verdict": "Verdict.FAILS"},
@@ -118,6 +120,14 @@ def test_no_text_is_cut_off(browser: Any, report: Path) -> None:
                 && element.scrollWidth > element.clientWidth + 1;
         }).map(element => element.outerHTML.slice(0, 80));""")
     assert cut == []
+
+
+def test_on_a_phone_the_headings_of_rows_leave_half_of_it_to_the_numbers(browser: Any, report: Path) -> None:
+    show(browser, report, width=PHONE)
+    widths = browser.execute_script("""
+        return [...document.querySelectorAll(".numbers tbody th")].map(cell => cell.getBoundingClientRect().width);""")
+    assert widths
+    assert max(widths) <= PHONE / 2
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

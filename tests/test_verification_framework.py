@@ -361,7 +361,15 @@ def test_numbers_of_a_column_share_their_notation_and_have_their_points_in_line(
     def shown(values: list[Any]) -> list[str]:
         return [str(re.sub("</?data.*?>", "", cell)) for cell in column(values)]
 
-    assert shown([0.25, 1, 12.0, None]) == ["0.25", "1\u2008\u2007\u2007", "12\u2008\u2007\u2007", "–"]
+    assert shown([0.25, 1, 12.0, None]) == ["0.25", "1\u2008\u2007\u2007", "12.00", "–"]
+    assert shown([0.9904, 1.028, 0.5, -0.0]) == ["0.990", "1.028", "0.500", "0\u2008\u2007\u2007\u2007"]
+    assert shown([63.79, 0.2562, 1.0]) == [
+        "63.79\u2007\u2007",
+        "0.2562",
+        "1.000\u2007",
+    ]  # a thousandth of 63.79 is not known
+    assert shown([64.0, 128.0]) == ["64", "128"]
+    assert shown([269.5, 484.0, 1258.0]) == ["270", "484", "1258"]
     assert shown([1e-4, 4.214e-13]) == ["1.000 × 10<sup>−4\u2007</sup>", "4.214 × 10<sup>−13</sup>"]
     assert shown([0.5, 1.25e-7, 0.0, "none"]) == ["5.00 × 10<sup>−1</sup>", "1.25 × 10<sup>−7</sup>", "0", "none"]
     assert shown([3, 20480]) == ["3", "20\u202f480"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -48,7 +48,7 @@ def number(value: Value | bool, uncertainty: Value = None, digits: int = DIGITS)
 
 
 def column(values: Sequence[Value]) -> list[Markup]:
-    """`values` as `number` shows them, but one below the other: in one notation, with their points in line.
+    """`values` as `number` shows them, but one below the other: in one notation and format, with their points in line.
 
     Examples
     --------
@@ -56,6 +56,10 @@ def column(values: Sequence[Value]) -> list[Markup]:
     <data value="0.25">0.25</data>
     <data value="1">1\u2008\u2007\u2007</data>
     none
+    >>> print(*column([0.9904, 1.028, 0.5]), sep="\\n")
+    <data value="0.9904">0.990</data>
+    <data value="1.028">1.028</data>
+    <data value="0.5">0.500</data>
     >>> print(*column([0.5, 1.25e-7]), sep="\\n")
     <data value="0.5">5.00 × 10<sup>−1</sup></data>
     <data value="1.25e-07">1.25 × 10<sup>−7</sup></data>
@@ -70,13 +74,36 @@ def column(values: Sequence[Value]) -> list[Markup]:
             _element(value, _scientific(value, digits, width)) if isinstance(value, float) and value else number(value)
             for value in values
         ]
-    decimals = max((_decimals(_shown(value)) for value in values if isinstance(value, (int, float))), default=0)
+    places = _places(floats, max(needed, default=1))
+    cells = [_in_places(value, places) if isinstance(value, (int, float)) else None for value in values]
+    decimals = max((_decimals(cell) for cell in cells if cell is not None), default=0)
     return [
-        _element(value, shown + _padding(decimals, _decimals(shown)))
-        if isinstance(value, (int, float)) and (shown := _shown(value))
-        else number(value)
-        for value in values
+        number(value) if cell is None else _element(value, cell + _padding(decimals, _decimals(cell)))
+        for value, cell in zip(values, cells, strict=True)
     ]
+
+
+def _places(floats: Sequence[float], digits: int) -> dict[float, int]:
+    """Decimals of every number: one count for all if that costs none of them more than a digit, else `digits` digits.
+
+    A number with all of its digits may be a rounded one, and is given no more; a shorter one is exact.
+    """
+    own = {value: max(digits - 1 - _power(value, digits), 0) for value in floats}
+    full = [own[value] for value in floats if _needed(value, DIGITS) == DIGITS]
+    if not full:
+        return dict.fromkeys(floats, max((_exact_decimals(value) for value in floats), default=0))
+    return own if max(own.values()) > min(full) + 1 else dict.fromkeys(floats, min(full))
+
+
+def _exact_decimals(value: float) -> int:
+    return len(f"{value:.{DIGITS + 4}f}".rstrip("0").partition(".")[2])
+
+
+def _in_places(value: float, places: Mapping[float, int]) -> Markup:
+    if isinstance(value, int) or not value:
+        return _shown(value)
+    decimals = places[value]
+    return Markup(f"{value:.{decimals}f}".replace("-", MINUS)) if decimals else Markup(_group(round(value)))
 
 
 def _element(value: float, shown: Markup) -> Markup:
@@ -91,8 +118,8 @@ _SPECIAL = ("inf", "-inf", "nan")
 
 
 def _shown(value: float, digits: int = DIGITS) -> Markup:
-    if isinstance(value, int):
-        return Markup(_group(value))
+    if isinstance(value, int) or value == 0:  # −0.0 is no more than 0
+        return Markup(_group(int(value)))
     digits = _needed(value, digits)
     power = _power(value, digits)
     return _scientific(value, digits) if power >= 6 or power <= -4 else _plain(value, digits, power)

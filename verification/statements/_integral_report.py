@@ -73,11 +73,11 @@ def term_table(
     for k, (name, solution) in enumerate(zip(names, exact, strict=True)):
         numbers = [
             value
-            for trio in zip(solution.terms, wide.terms[:, k].mean(axis=0), error[k], strict=True)
-            for value in trio
+            for term, mean, off in zip(solution.terms, wide.terms[:, k].mean(axis=0), error[k], strict=True)
+            for value in (rounded(term), rounded(mean), rounded(off, 2))
         ]
-        off = solution.literal / kernels[k] - 1
-        rows.append((name, *(rounded(value) for value in (cosines[k], *numbers, *off))))
+        literal = solution.literal / kernels[k] - 1
+        rows.append((name, rounded(cosines[k]), *numbers, *(rounded(value) for value in literal)))
     head = [
         "pair", r"$x \cdot \bar x$", r"$\sigma_v^2 \Sigma^{T,T}$", "networks", "±", r"$\sigma_w^2 \iint \Sigma P$",
         "networks", "±", r"$q P^{0,0}$", "networks", "±", r"error if $\Sigma = E[\phi\bar\phi]$",
