@@ -97,7 +97,9 @@ def main(arguments: Sequence[str] | None = None, *, package: str = "verification
     except KeyboardInterrupt:  # pressed again before the report was written
         return _refuse("interrupted", status=130)
     if run.interrupted:
-        print(f"interrupted; {options.out / 'report.html'} holds what finished", file=sys.stderr)
+        finished = any(outcome.result is not None for outcome in run.outcomes)
+        what = f"{options.out / 'report.html'} holds what finished" if finished else "no statement had finished"
+        print(f"interrupted; {what}", file=sys.stderr)
     else:
         print(options.out / "report.html")
     return run.exit_code
