@@ -317,6 +317,13 @@ def test_a_file_of_gigabytes_is_refused_without_being_read(folder: Path) -> None
     refuses("y.csv", says="MiB")
 
 
+def test_what_the_kernel_says_of_inputs_names_their_file(folder: Path) -> None:
+    np.save(folder / "big.npy", np.full((3, 2), 1e200))
+    says = run("kernel", folder / "big.npy", "--out", folder / "K.csv", status=2).stderr
+    assert f"{folder / 'big.npy'}: " in says
+    assert "1e+150" in says
+
+
 def test_what_is_no_readable_file_is_refused(folder: Path) -> None:
     (folder / "folder.csv").mkdir()
     os.mkfifo(folder / "pipe.csv")

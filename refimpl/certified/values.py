@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 QUANTITIES = (*FINITE, *LIMIT)
 
+ALIASES = {"predict": "output"}
+"""Methods of `NeuralODE` whose value goes by another name here."""
+
 
 @dataclass(frozen=True, eq=False)
 class Reference:
@@ -60,7 +63,7 @@ def reference(
     net : NeuralODE
     quantity : {"output", "loss", "gradient", "jacobian", "ntk", "limit_ntk", "limit_nngp"}
         What the methods `predict`, `loss`, `gradient`, `jacobian` and `ntk` of the network, and `ntk` and `nngp` of
-        its limit, return.
+        its limit, return; "predict" is another name of "output".
     X : ndarray, shape (N, d)
     X2 : ndarray, shape (N2, d), optional
         For the kernels.
@@ -106,6 +109,7 @@ def reference(
     """
     if isinstance(X2, Params):
         raise TypeError("X2 must be an array of inputs, got Params: the parameters are given as theta=...")
+    quantity = ALIASES.get(quantity, quantity) if isinstance(quantity, str) else quantity
     _check_quantity(net, quantity, theta, y, X2)
     _check_rtol(rtol)
     if not isinstance(prove, bool | np.bool_):

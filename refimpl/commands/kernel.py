@@ -100,8 +100,11 @@ def kernel(
         values = _curve(limit, points, radius, nngp)
     else:
         X = read_inputs(input)
-        with progress("kernel") as bar:
-            values = gram(limit, X, nngp, bar)
+        try:
+            with progress("kernel") as bar:
+                values = gram(limit, X, nngp, bar)
+        except (ValueError, ArithmeticError) as error:  # of these inputs: it helps to know which file they are from
+            raise click.UsageError(f"{input}: {error}") from error
     which, layers = "NNGP" if nngp else "K_∞", "" if depth is None else f", L = {depth}"
     name = f"{which}{layers}, {activation}, T = {horizon:g}"
     for path in outputs:

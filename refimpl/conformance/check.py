@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
@@ -162,8 +163,22 @@ def examine(candidate: Any, case: Case, quantity: str, digits: float = 8.0) -> t
         return _result(case, quantity, "skipped", math.nan, math.nan, one_line(error) or "not implemented"), None
     except (Exception, SystemExit) as error:  # anything may happen inside another framework
         message = one_line(f"{type(error).__name__}: {error}")
+        names = (*(name for name in ("U", "W", "v", "X") if getattr(case, name) is not None), "settings")
+        if isinstance(error, TypeError) and not _takes(getattr(candidate, quantity), len(names)):
+            message = f"it is called as {quantity}({', '.join(names)}), which it does not take: {message}"
         return _result(case, quantity, "failed", 0.0, required(case, quantity, digits), message), None
     return judge(case, quantity, answer, digits), answer
+
+
+def _takes(function: Any, count: int) -> bool:
+    """Whether a function can be called with so many arguments, as far as can be told."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:  # some that are written in C do not tell
+        return True
+    return True
 
 
 def judge(case: Case, quantity: str, answer: Any, digits: float = 8.0) -> Result:

@@ -166,6 +166,10 @@ class Scorecard:
         lines = [
             f"{'passed' if self.passed else 'FAILED'}: " + ", ".join(f"{n} {status}" for status, n in counts.items())
         ]
+        if counts["passed"] == counts["failed"] == 0:
+            reasons = dict.fromkeys(result.message for result in self.results)
+            why = "; ".join(list(reasons)[:3]) or "no cases"
+            lines = [f"FAILED: nothing was compared, {counts['skipped']} skipped ({why})"]
         table = self.by_activation
         if table:
             quantities, rows = ordered(q for q, _ in table), ordered(row for _, row in table)

@@ -21,7 +21,7 @@ from refimpl.backend import (
     to_host,
 )
 from refimpl.quadrature import Host
-from refimpl.training.history import half_square
+from refimpl.training.history import half_square, shapes_of
 from refimpl.training.modes import check_limit, eigenmodes, mode_functions
 from refimpl.training.rates import positive
 
@@ -60,6 +60,9 @@ class Linearization:
     loss: Array
     test_predictions: Array | None
     test_loss: Array | None
+
+    def __repr__(self) -> str:
+        return shapes_of(self)
 
 
 @overflow_is_checked()

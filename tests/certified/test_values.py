@@ -261,3 +261,14 @@ def test_parameters_in_the_place_of_inputs_are_named():
     net, theta = network("tanh", horizon=0.4, width=2)
     with pytest.raises(TypeError, match="X2 must be an array of inputs, got Params"):
         reference(net, "ntk", X, theta)
+
+
+def test_predict_is_another_name_of_the_output():
+    net = NeuralODE("tanh")
+    theta, X = net.init(3, 2, seed=0), np.ones((2, 2))
+    assert (
+        reference(net, "predict", X, theta=theta).value.tolist()
+        == reference(net, "output", X, theta=theta).value.tolist()
+    )
+    with pytest.raises(ValueError, match="theta must be given for 'output'"):
+        reference(net, "predict", X)

@@ -461,3 +461,33 @@ def test_few_digits_beside_many_are_not_those_of_single_precision():
     scorecard = check_conformance(LooseAtTinyNorms(), activations=["tanh"], quantities=["predict"], digits=13)
     assert not scorecard.passed
     assert "float32-inside" not in [mistake.name for mistake in scorecard.mistakes]
+
+
+class WrongSignature:
+    def predict(self, theta, X):
+        """Takes other arguments than it is given."""
+
+    def ntk(self, U, W, v, X, settings):
+        return X + "a TypeError of its own"
+
+    def limit_ntk(self, X):
+        """Without the settings."""
+
+
+@pytest.mark.parametrize(
+    ("quantity", "says"),
+    [
+        ("predict", "it is called as predict(U, W, v, X, settings), which it does not take: TypeError: "),
+        ("limit_ntk", "it is called as limit_ntk(X, settings), which it does not take: TypeError: "),
+    ],
+)
+def test_a_wrong_signature_is_told_the_one_that_is_wanted(quantity, says):
+    scorecard = check_conformance(WrongSignature, quantities=[quantity], activations=["tanh"])
+    assert all(result.message.startswith(says) for result in scorecard.failures)
+    assert scorecard.failures
+
+
+def test_an_error_of_its_own_within_a_candidate_is_no_wrong_signature():
+    scorecard = check_conformance(WrongSignature, quantities=["ntk"], activations=["tanh"])
+    assert scorecard.failures
+    assert not any("called as" in result.message for result in scorecard.failures)

@@ -159,11 +159,6 @@ def test_what_passed_is_a_table_without_complaints():
     assert text.endswith("float32        6.5")
 
 
-def test_nothing_compared_is_a_line():
-    assert str(Scorecard(())) == "FAILED: 0 passed, 0 failed, 0 skipped"
-    assert str(Scorecard((MIXED.results[-1],))) == "FAILED: 0 passed, 0 failed, 1 skipped"
-
-
 def test_flags_are_no_hint_where_everything_failed():
     assert "flag" not in str(Scorecard(MIXED.failures))
 
@@ -204,3 +199,11 @@ def test_a_real_scorecard_can_be_printed_written_and_drawn(tmp_path):
     assert len(json.loads(scorecard.to_json())["results"]) == len(scorecard.results)
     scorecard.plot(tmp_path / "scorecard.pdf")
     assert (tmp_path / "scorecard.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_where_nothing_was_compared_that_is_what_is_said():
+    skipped = (MIXED.results[-1],)
+    assert not Scorecard(skipped * 22).passed
+    assert str(Scorecard(skipped * 22)) == "FAILED: nothing was compared, 22 skipped (kinks)"
+    assert str(Scorecard(())) == "FAILED: nothing was compared, 0 skipped (no cases)"
+    assert str(MIXED).startswith("FAILED: 3 passed, 2 failed, 1 skipped")

@@ -86,3 +86,15 @@ def test_histories_are_of_the_library_and_dtype_that_came_in_and_agree_with_nump
         assert np.linalg.norm(value - truth) <= tolerance * np.linalg.norm(truth)
     assert type(found.theta.W) is type(U)
     assert found.theta.W.dtype == U.dtype
+
+
+def test_a_history_is_shown_by_its_shapes():
+    shown = repr(run(X_test=X_test))
+    assert shown == (
+        "History(theta=Params(U=(6, 3), W=(6, 6), v=(6,)), loss=(7,), test_loss=None, predictions=(7, 5), "
+        "test_predictions=(7, 4), distance=(7,), distance_U=(7,), distance_W=(7,), distance_v=(7,), lr=0.05, "
+        "spectrum=None, spectrum_steps=None, stopped=False)"
+    )
+    linear = refimpl.linearize(np.eye(2), np.ones(2), np.zeros(2), 0.5, 3)
+    assert repr(linear).startswith("Linearization(steps=")
+    assert "predictions=(2,), loss=" in repr(linear)
