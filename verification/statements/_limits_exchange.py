@@ -83,7 +83,7 @@ def exchange(config: Config, net: NeuralODE, X: Array, covariance: Plane) -> Cla
         r"$\|\phi(h_0)\|/\sqrt n$ and Lipschitz constants alone. Almost surely it tends to a number $C_\infty$, since "
         r"$\|W\|/\sqrt n \to 2$: convergence in $L$ is uniform in $n$, and by Moore and Osgood the limits commute. "
         rf"Every measured difference is within its bound, at most {worst:.2f} of it (measured: $C_n/C_\infty$ in the "
-        rf"mean at $n = {covariance.widths[-1]:g}$).",
+        rf"mean at $n = {covariance.widths[-1]:g}$; at no width is it above 1 by more than its 95 % interval).",
         Verdict.FAILS if worst > 1 else Verdict.HOLDS if bounded else Verdict.UNDECIDED,
         measured=means[-1][0], predicted=r"$\to 1$", uncertainty=means[-1][1],
         scope="" if bounded or worst > 1 else "The constants exceed their limit at these widths.",

@@ -49,9 +49,9 @@ def direction() -> Claim:
         r"As printed, with $W_{ij} \sim N(0, 1/n)$ as the parameters beside $U, v \sim N(0, 1)$, (12) fails: "
         r"$K_\theta$ grows as $n$, and $K_\theta/n$ tends to the part of $K_\infty$ from $W$ alone. For softplus that "
         r"is no multiple of $K_\infty$, so that no factor in front mends it (measured: distance of $K_\infty$ from the "
-        r"nearest multiple, relative, two inputs at 60°; for $\phi(z) = z$ it is a multiple). One learning rate for "
-        r"each block does, that of $W$ divided by $n$: then $\sum_b \eta_b K_b$ is $K_\theta$ of the NTK "
-        r"parameterisation.",
+        r"nearest multiple, relative, two inputs at 60°; refuted from $10^{-6}$ on; for $\phi(z) = z$ it is a "
+        r"multiple). One learning rate for each block does, that of $W$ divided by $n$: then $\sum_b \eta_b K_b$ is "
+        r"$K_\theta$ of the NTK parameterisation.",
         Verdict.FAILS if apart > 1e-6 else Verdict.UNDECIDED,
         measured=apart, predicted=0, uncertainty=1e-9,
         scope="The NTK parameterisation, or $\\eta_W = \\eta/n$.",
