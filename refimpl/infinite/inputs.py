@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.backend import Array, Namespace, from_host, slices, to_host
+from refimpl.backend import Array, Namespace, device, from_host, slices, to_host
 from refimpl.quadrature import Host
 
 NEARLY_PARALLEL = 0.99
@@ -69,36 +69,105 @@ class Pairs:
         return first * first, first * second * self.cosine, second * second
 
 
-def pairs_of(xp: Namespace, X: Array, X2: Array | None, *, directions_only: bool) -> tuple[Pairs, Array]:
-    """Pairs of rows of X (N, d) and X2 (N2, d), row by row; without X2 the upper triangle of X with itself.
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Rows of X (N, d) and of X2 (N2, d) by norm and direction; pairs of them are only formed when asked for.
 
-    With `directions_only` all norms count as 1 and the second result, else 1, is |x| |x̄|, shape (N, N2): the factor
-    that a positively homogeneous φ puts in front of the kernel.
+    Parameters
+    ----------
+    radii : array, shape (R,)
+        The different norms that occur, ascending.
+    first, second : ndarray of int, shapes (N,) and (N2,)
+        Which of the radii the rows have; on the host.
+    units, units2 : array, shapes (N, d) and (N2, d)
+        Directions; zero for a zero row.
+    scale, scale2 : array, shapes (N,) and (N2,), or None
+        Norms taken out of the rows, which a positively homogeneous φ puts in front of the kernel.
+    symmetric : bool
+        Whether X2 is X.
+    """
+
+    radii: Array
+    first: Any
+    second: Any
+    units: Array
+    units2: Array
+    scale: Array | None
+    scale2: Array | None
+    symmetric: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, N2)."""
+        return len(self.first), len(self.second)
+
+    def products(self, xp: Namespace) -> Array:
+        """Inner products of the directions, (N, N2): cosines but for rounding."""
+        return xp.matmul(self.units, self.units2.T)
+
+    def cosines(self, xp: Namespace, products: Array, rows: slice, columns: slice) -> Array:
+        """The cosines, from a block of the `products`; those near ±1 to the precision of the angle."""
+        cosine = xp.clip(products, -1.0, 1.0)
+        return _refine(xp, cosine, None, self.units[rows, :], self.units2[columns, :])
+
+    def angles(self, xp: Namespace, products: Array, rows: slice, columns: slice) -> Array:
+        """The angles, from a block of the `products`."""
+        cosine = xp.clip(products, -1.0, 1.0)
+        angle = xp.acos(cosine)
+        _refine(xp, cosine, angle, self.units[rows, :], self.units2[columns, :])
+        return angle
+
+    def pairs(self, xp: Namespace) -> Pairs:
+        """All pairs, row by row; of a symmetric Gram matrix the upper triangle."""
+        N, N2 = self.shape
+        cosine = xp.clip(self.products(xp), -1.0, 1.0)
+        angle = xp.acos(cosine)
+        _refine(xp, cosine, angle, self.units, self.units2)
+        rows, columns = np.triu_indices(N) if self.symmetric else map(np.ravel, np.indices((N, N2)))
+        flat = xp.asarray(rows * N2 + columns, device=device(self.units))
+        return Pairs(
+            radii=self.radii,
+            first=xp.asarray(self.first[rows], device=device(self.units)),
+            second=xp.asarray(self.second[columns], device=device(self.units)),
+            cosine=xp.take(xp.reshape(cosine, (-1,)), flat),
+            angle=xp.take(xp.reshape(angle, (-1,)), flat),
+        )
+
+
+def inputs_of(xp: Namespace, X: Array, X2: Array | None, *, directions_only: bool) -> Inputs:
+    """Norms and directions of the rows of X (N, d) and X2 (N2, d), without X2 those of X alone.
+
+    With `directions_only` all norms count as 1, and those of the rows are the `scale`.
 
     Raises
     ------
     ValueError
         A norm so large that its square overflows, or so small that products of squares underflow.
     """
-    norms, norms2, cosines, angle = _geometry(xp, X, X2)
+    norms, units = _directions(xp, X)
+    norms2, units2 = (norms, units) if X2 is None else _directions(xp, X2)
     host, host2 = to_host(norms), to_host(norms2)
     _refuse_large(np.concatenate([host, host2]))
-    scale = xp.asarray(1.0, dtype=X.dtype, device=X.device)
+    scale, scale2 = (norms, norms2) if directions_only else (None, None)
     if directions_only:
-        scale, host, host2 = norms[:, None] * norms2[None, :], np.ones_like(host), np.ones_like(host2)
+        host, host2 = np.ones_like(host), np.ones_like(host2)
     both = np.concatenate([host, host2])
     _refuse_small(both)
     radii, index = np.unique(_merge_equal(both), return_inverse=True)
-    rows, columns = np.triu_indices(len(host)) if X2 is None else map(np.ravel, np.indices((len(host), len(host2))))
-    flat = xp.asarray(rows * len(host2) + columns, device=X.device)
-    pairs = Pairs(
-        radii=from_host(xp, radii, X),
-        first=xp.asarray(index[rows], device=X.device),
-        second=xp.asarray(index[len(host) + columns], device=X.device),
-        cosine=xp.take(xp.reshape(cosines, (-1,)), flat),
-        angle=xp.take(xp.reshape(angle, (-1,)), flat),
-    )
-    return pairs, scale
+    first, second = index[: len(host)], index[len(host) :]
+    return Inputs(from_host(xp, radii, X), first, second, units, units2, scale, scale2, X2 is None)
+
+
+def pairs_of(xp: Namespace, X: Array, X2: Array | None, *, directions_only: bool) -> tuple[Pairs, Array]:
+    """Pairs of rows of X (N, d) and X2 (N2, d), row by row; without X2 the upper triangle of X with itself.
+
+    With `directions_only` all norms count as 1 and the second result, else 1, is |x| |x̄|, shape (N, N2): the factor
+    that a positively homogeneous φ puts in front of the kernel. Exceptions are those of `inputs_of`.
+    """
+    inputs = inputs_of(xp, X, X2, directions_only=directions_only)
+    if inputs.scale is None or inputs.scale2 is None:
+        return inputs.pairs(xp), xp.asarray(1.0, dtype=X.dtype, device=device(X))
+    return inputs.pairs(xp), inputs.scale[:, None] * inputs.scale2[None, :]
 
 
 def norms_in_range(X: Host) -> Host:
@@ -131,28 +200,34 @@ def angles(xp: Namespace, X: Array, X2: Array | None) -> tuple[Array, Array, Arr
 
     The cosine of a row with itself, or with a row of the same direction bit by bit, is exactly 1.
     """
-    return _geometry(xp, X, X2)[:3]
-
-
-def _geometry(xp: Namespace, X: Array, X2: Array | None) -> tuple[Array, Array, Array, Array]:
-    """Norms, cosines as in `angles`, and angles."""
     norms, units = _directions(xp, X)
     norms2, units2 = (norms, units) if X2 is None else _directions(xp, X2)
     cosine = xp.clip(xp.matmul(units, units2.T), -1.0, 1.0)
-    angle = xp.acos(cosine)
-    # 1 − cos from x̂·x̄̂ has the absolute rounding of 1, and φ' of a kinked φ sees its square root.
+    return norms, norms2, _refine(xp, cosine, None, units, units2)
+
+
+def _refine(xp: Namespace, cosine: Array, angle: Array | None, units: Array, units2: Array) -> Array:
+    """Replace the cosines, and the angles, of nearly parallel directions; in place.
+
+    1 − cos from x̂·x̄̂ has the absolute rounding of 1, and φ' of a kinked φ sees its square root.
+    """
     nearly_parallel = xp.abs(cosine) > NEARLY_PARALLEL
+    if not bool(xp.any(nearly_parallel)):
+        return cosine
     rows, columns = xp.nonzero(nearly_parallel)
-    refined, angles_refined = cosine[nearly_parallel], angle[nearly_parallel]
+    refined = cosine[nearly_parallel]
+    angles = xp.empty_like(refined)
     for part in slices(int(rows.shape[0]), CHUNK):
         sign = xp.sign(refined[part])
         difference = xp.take(units, rows[part], axis=0) - sign[:, None] * xp.take(units2, columns[part], axis=0)
         square = xp.sum(difference * difference, axis=-1)
         refined[part] = sign * (1 - square / 2)
         small = 2 * xp.asin(xp.sqrt(square) / 2)
-        angles_refined[part] = xp.where(sign > 0, small, math.pi - small)
-    cosine[nearly_parallel], angle[nearly_parallel] = refined, angles_refined
-    return norms, norms2, cosine, angle
+        angles[part] = xp.where(sign > 0, small, math.pi - small)
+    cosine[nearly_parallel] = refined
+    if angle is not None:
+        angle[nearly_parallel] = angles
+    return cosine
 
 
 def _directions(xp: Namespace, X: Array) -> tuple[Array, Array]:

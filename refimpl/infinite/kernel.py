@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from refimpl.backend import Array, Namespace, check_inputs, float_dtype, is_numpy, namespace, to_host
+from refimpl.backend import Array, Namespace, check_inputs, device, float_dtype, from_host, is_numpy, namespace
 from refimpl.infinite.convergence import SMALL_ANGLE, LimitProblem
-from refimpl.infinite.inputs import LARGEST_NORM, Pairs, pairs_of
+from refimpl.infinite.gram import Elementwise, angles, cosines, distinct, looked_up, span, transform
+from refimpl.infinite.inputs import LARGEST_NORM, Inputs, Pairs, inputs_of, pairs_of
 from refimpl.infinite.positivity import Certificate, positivity
 from refimpl.infinite.sphere import SphereKernel, interpolate_in_rho, interpolate_in_theta
 from refimpl.quadrature import Host
@@ -179,46 +181,62 @@ class Limit:
     def _gram(self, X: Array, X2: Array | None, which: int) -> Array:
         xp = namespace(X=X) if X2 is None else namespace(X=X, X2=X2)
         wide, wide2, dtype = _check_pair(xp, X, X if X2 is None else X2, "X", "X2")
-        homogeneous = self.net.phi.homogeneous
-        pairs, scale = pairs_of(xp, wide, None if X2 is None else wide2, directions_only=homogeneous)
-        values = self._evaluate(xp, pairs, which) if len(pairs) else pairs.cosine
-        if X2 is not None:
-            gram = xp.reshape(values, (X.shape[0], X2.shape[0]))
-        else:
-            gram = xp.zeros((X.shape[0], X.shape[0]), dtype=xp.float64, device=X.device)
-            upper = xp.asarray(np.triu(np.ones(tuple(gram.shape), dtype=bool)), device=X.device)
+        inputs = inputs_of(xp, wide, None if X2 is None else wide2, directions_only=self.net.phi.homogeneous)
+        gram = self._curve_gram(xp, inputs, which)
+        if gram is None:
+            gram = self._pairwise_gram(xp, inputs, which)
+        return xp.astype(gram, dtype, copy=False)
+
+    def _pairwise_gram(self, xp: Namespace, inputs: Inputs, which: int) -> Array:
+        """Solved pair by pair."""
+        pairs = inputs.pairs(xp)
+        values = self._problem.kernels(xp, pairs)[which] if len(pairs) else pairs.cosine
+        if inputs.symmetric:
+            gram = xp.zeros(inputs.shape, dtype=xp.float64, device=device(inputs.units))
+            upper = xp.asarray(np.triu(np.ones(inputs.shape, dtype=bool)), device=device(inputs.units))
             gram[upper] = values
             gram = xp.where(upper, gram, gram.T)
-        return xp.astype(gram * scale, dtype, copy=False)
+        else:
+            gram = xp.reshape(values, inputs.shape)
+        return transform(xp, inputs, gram, lambda block: block)
 
-    def _evaluate(self, xp: Namespace, pairs: Pairs, which: int) -> Array:
-        """Kernel of a list of pairs, from the curve where that is cheaper."""
-        if pairs.radii.shape[0] > 1 or len(pairs) <= DIRECT_PAIRS or float(pairs.radii[0]) == 0:
-            return self._problem.kernels(xp, pairs)[which]
-        cosine = to_host(pairs.cosine)
-        angle = np.arccos(cosine) if pairs.angle is None else to_host(pairs.angle)
-        # The cosine knows a right angle best, the angle itself a small one.
-        _, first, where = np.unique(cosine + 1j * angle, return_index=True, return_inverse=True)
-        where, small = where.reshape(-1), angle < SMALL_ANGLE
+    def _curve_gram(self, xp: Namespace, inputs: Inputs, which: int) -> Array | None:
+        """Read off the curve of one norm; None where solving pair by pair is cheaper."""
+        N, N2 = inputs.shape
+        few = (N * (N + 1) // 2 if inputs.symmetric else N * N2) <= DIRECT_PAIRS
+        if few or inputs.radii.shape[0] > 1 or float(inputs.radii[0]) == 0:
+            return None
+        radius, kinked = float(inputs.radii[0]), bool(self.net.phi.kinks)
+        # The cosine of a kinked φ forgets small angles, and near ρ = ±1 the curve is smooth in θ alone.
+        gram = angles(xp, inputs) if kinked else cosines(xp, inputs)
 
-        def solved(chosen: Any) -> Array:
-            """Values of the `chosen` among the distinct pairs, at every pair that equals one of them."""
-            index = xp.asarray(first[chosen], device=pairs.cosine.device)
-            values = self._problem.kernels(xp, pairs.take(xp, index))[which]
-            position = (np.cumsum(chosen) - 1).clip(0)
-            return xp.take(values, xp.asarray(position[where], device=values.device))
+        def solved(points: Host) -> Elementwise:
+            """Exact values at the different entries of `gram`."""
+            cosine = from_host(xp, np.cos(points) if kinked else points, gram)
+            index = xp.asarray(np.zeros(len(points), dtype=int), device=device(gram))
+            pairs = Pairs(inputs.radii, index, index, cosine, from_host(xp, points, gram) if kinked else None)
+            return looked_up(xp, points, self._problem.kernels(xp, pairs)[which])
 
-        if len(first) <= DIRECT_PAIRS or (self.net.phi.kinks and small.all()):
-            return solved(np.ones(len(first), dtype=bool))
-        radius = float(pairs.radii[0])
-        if not self.net.phi.kinks:
-            return self._curve(radius, which)(pairs.cosine)
+        found = distinct(gram, DIRECT_PAIRS)
+        if found is not None:
+            return transform(xp, inputs, gram, solved(found))
+        if not kinked:
+            return transform(xp, inputs, gram, self._curve(radius, which).at)
         # The curve is singular at θ = 0, where every Gram matrix has its diagonal: small angles are solved for.
-        curve = self._curve(radius, which, span=(float(cosine[~small].min()), float(cosine[~small].max())))
-        values = curve(xp.clip(pairs.cosine, *curve.domain))
-        if not small.any():
-            return values
-        return xp.where(xp.asarray(small, device=values.device), solved(small[first]), values)
+        small = distinct(gram, N * N2, lambda theta: theta < SMALL_ANGLE)
+        at_small = solved(small) if small is not None and len(small) else None
+        least, largest = span(xp, gram, SMALL_ANGLE)
+        if at_small is not None and not math.isfinite(least):
+            return transform(xp, inputs, gram, at_small)
+        curve = self._curve(radius, which, span=(math.cos(largest), math.cos(least)))
+
+        def function(theta: Array) -> Array:
+            is_small = theta < SMALL_ANGLE
+            if at_small is None or not bool(xp.any(is_small)):
+                return curve.at(theta)
+            return xp.where(is_small, at_small(theta), curve.at(theta))
+
+        return transform(xp, inputs, gram, function)
 
     def _curve(self, radius: float, which: int, span: tuple[float, float] = (-1.0, 1.0)) -> SphereKernel:
         """K(ρ) for ρ in `span` at least."""

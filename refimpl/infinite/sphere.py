@@ -15,7 +15,7 @@ import numpy as np
 import scipy.fft
 from numpy.polynomial import chebyshev
 
-from refimpl.backend import Array, float_dtype, from_host, namespace
+from refimpl.backend import Array, float_dtype, from_host, namespace, slices
 from refimpl.errors import AccuracyError
 from refimpl.quadrature import Host
 
@@ -24,6 +24,9 @@ DEGREES = (16, 32, 64, 128, 256, 512)
 
 PANEL_DEGREE = 16
 """Degree on each panel in θ; with panels that halve, the next singularity lies on the Bernstein ellipse of 3 + √8."""
+
+BLOCK = 1 << 14
+"""Points evaluated at a time: the arrays of the recurrence stay in the cache of a core."""
 
 SMALLEST_ANGLE = 1e-4
 """Width of the panels at θ = 0 and θ = π."""
@@ -69,18 +72,30 @@ class SphereKernel:
         lowest, highest = self.domain
         if not bool(xp.all((wide >= lowest - 1e-12) & (wide <= highest + 1e-12))):
             raise ValueError(f"rho must lie in [{lowest:g}, {highest:g}]")
-        wide = xp.clip(wide, lowest, highest)
-        z = wide if self.variable == "rho" else xp.acos(wide)
-        panel = xp.searchsorted(from_host(xp, self.breaks[1:-1], wide), xp.reshape(z, (-1,)))
-        panel = xp.reshape(panel, tuple(z.shape))
-        low = _look_up(xp, self.breaks[:-1], panel, wide)
-        width = _look_up(xp, np.diff(self.breaks), panel, wide)
-        u = 2 * (z - low) / width - 1
-        later = last = xp.zeros_like(u)
+        flat = xp.reshape(xp.clip(wide, lowest, highest), (-1,))
+        values = xp.empty_like(flat)
+        for part in slices(flat.shape[0], BLOCK):
+            values[part] = self.at(flat[part] if self.variable == "rho" else xp.acos(flat[part]))
+        return xp.astype(xp.reshape(values, tuple(wide.shape)), dtype, copy=False)
+
+    def at(self, z: Array) -> Array:
+        """Kernel at ρ, or at θ if that is the `variable`; what lies outside the panels counts as their ends."""
+        xp = namespace(z)
+        z = xp.clip(z, float(self.breaks[0]), float(self.breaks[-1]))
+        panel = None
+        if len(self.coefficients) > 1:
+            panel = xp.searchsorted(from_host(xp, self.breaks[1:-1], z), xp.reshape(z, (-1,)))
+            panel = xp.reshape(panel, tuple(z.shape))
+        low = _look_up(xp, self.breaks[:-1], panel, z)
+        width = _look_up(xp, np.diff(self.breaks), panel, z)
+        double = 4 * ((z - low) / width) - 2
+        later, last = xp.zeros_like(double), xp.zeros_like(double)
         for k in range(self.coefficients.shape[1] - 1, 0, -1):  # Clenshaw
-            later, last = last, 2 * u * last - later + _look_up(xp, self.coefficients[:, k], panel, wide)
-        value = u * last - later + _look_up(xp, self.coefficients[:, 0], panel, wide)
-        return xp.asarray(value, dtype=dtype)  # NumPy returns scalars for 0-d arrays
+            new = double * last
+            new -= later
+            new += _look_up(xp, self.coefficients[:, k], panel, z)
+            later, last = last, new
+        return double * last / 2 - later + _look_up(xp, self.coefficients[:, 0], panel, z)
 
     @property
     def domain(self) -> tuple[float, float]:
@@ -123,7 +138,7 @@ def interpolate_in_rho(evaluate: Callable[[Host], Host], radius: float, rtol: fl
         scale = np.abs(values).max()
         error = float(np.abs(chebyshev.chebval(between, coarse) - new).max())
         if error <= max(rtol, 1e-14) * scale:
-            coefficients = _coefficients(values)[None, :]
+            coefficients = _without_rounding(_coefficients(values), scale)[None, :]
             return SphereKernel(radius, "rho", np.asarray([-1.0, 1.0]), coefficients, float(error + rtol * scale))
     raise AccuracyError(f"degree {DEGREES[-1]} in ρ leaves an error of {error:.3g}", reached=error / scale)
 
@@ -170,6 +185,12 @@ def _coefficients(values: Host) -> Host:
     return np.asarray(c)
 
 
+def _without_rounding(coefficients: Host, scale: float) -> Host:
+    """Without the last terms that together stay below half a unit in the last place of `scale`."""
+    tails = np.cumsum(np.abs(coefficients[::-1]))[::-1]
+    return coefficients[: max(1, np.count_nonzero(tails > np.finfo(np.float64).eps / 2 * scale))]
+
+
 def _graded_panels(lowest: float, highest: float) -> Host:
     halvings = SMALLEST_ANGLE * 2.0 ** np.arange(np.ceil(np.log2(np.pi / 2 / SMALLEST_ANGLE)))
     graded = np.concatenate([halvings, [np.pi / 2], np.pi - halvings])
@@ -178,8 +199,8 @@ def _graded_panels(lowest: float, highest: float) -> Host:
     return np.concatenate([[lowest], inside, [highest]])
 
 
-def _look_up(xp: Any, table: Host, panel: Array, like: Array) -> Array:
-    """table[panel], for a table on the host."""
-    if len(table) == 1:
+def _look_up(xp: Any, table: Host, panel: Array | None, like: Array) -> Array:
+    """table[panel], for a table on the host; its one entry without `panel`."""
+    if panel is None:
         return float(table[0])
     return xp.reshape(xp.take(from_host(xp, table, like), xp.reshape(panel, (-1,))), tuple(panel.shape))
