@@ -12,11 +12,12 @@ from refimpl.certified.finite import Estimate
 from refimpl.certified.quantities import norm
 from refimpl.certified.rounding import DRAWS, EPS, UNITS, allowance, disturbed_scheme
 from refimpl.errors import AccuracyError
-from refimpl.infinite.convergence import NODES, LimitProblem
+from refimpl.infinite.convergence import LimitProblem
 from refimpl.infinite.covariance import CovarianceDivergenceError
 from refimpl.infinite.dual import dual
 from refimpl.infinite.inputs import Pairs, angles
 from refimpl.infinite.pairs import Kernels, kernels
+from refimpl.infinite.resolution import NODES
 from refimpl.quadrature import Host
 from refimpl.scheme import Scheme, gauss
 from refimpl.solvers import Gauss

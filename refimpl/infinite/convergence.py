@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,8 +15,8 @@ from refimpl.backend import Array, Namespace, check_overflow, from_host, overflo
 from refimpl.errors import AccuracyError, BlowUpError
 from refimpl.infinite.covariance import CovarianceDivergenceError, variances
 from refimpl.infinite.inputs import LARGEST_NORM, Pairs
-from refimpl.infinite.layers import layers
 from refimpl.infinite.pairs import Kernels, kernels, solution
+from refimpl.infinite.resolution import NODES, candidates, distance, few_nodes
 from refimpl.infinite.split import SplitSolution, solve_split
 from refimpl.scheme import Scheme, gauss
 from refimpl.solvers import Euler, Gauss
@@ -24,20 +24,11 @@ from refimpl.solvers import Euler, Gauss
 if TYPE_CHECKING:
     from refimpl.network import NeuralODE
 
-NODES = (8, 12, 16, 24, 32, 48, 64)
-"""Gauss nodes on [0, T] that are tried, in this order."""
-
-STEPS = (1, 2, 4, 8)
-"""Steps that are tried, in this order, when the nodes are given."""
-
 FIELD_NODES = 32
 """Gauss nodes in time at which a solution on the split square is reported."""
 
 SMALL_ANGLE = 1e-5
 """Angle between x and x̄ below which K_∞ is interpolated if φ' jumps."""
-
-FEW_LAYERS = 96
-"""Layers of a ResNet up to which each of them is a node."""
 
 STANDS_STILL = 1e-12
 """Change of K_∞^L, from some nodes to a third more, that leaves nothing but rounding behind."""
@@ -173,19 +164,15 @@ class LimitProblem:
         The error falls geometrically with the number of nodes, like r^−2m: from m nodes to m' ≥ 4 m/3 a change by δ
         leaves an error of the order of δ^(4/3), below rounding.
         """
-        if not isinstance(self.solver, Euler) or self.net.phi.kinks or self.solver.depth <= FEW_LAYERS:
-            return None
         coarse = None
-        for nodes in NODES:
-            if 2 * nodes >= self.solver.depth:
-                return None
-            try:
-                fine = kernels(xp, self.net, layers(nodes, self.solver.depth, self.net.horizon), pairs)
-            except (CovarianceDivergenceError, AccuracyError):
-                return None
-            if coarse is not None and _distance(xp, pairs, coarse, fine) <= STANDS_STILL:
-                return fine
-            coarse = fine
+        try:
+            for scheme in few_nodes(self.net, self.solver):
+                fine = kernels(xp, self.net, scheme, pairs)
+                if coarse is not None and distance(xp, pairs, coarse, fine) <= STANDS_STILL:
+                    return fine
+                coarse = fine
+        except (CovarianceDivergenceError, AccuracyError):
+            return None
         return None
 
     def _resolved(self, xp: Namespace, pairs: Pairs) -> tuple[Scheme, Kernels]:
@@ -203,7 +190,7 @@ class LimitProblem:
         if solver.rtol < SMALLEST_RTOL and not self._given:
             raise AccuracyError(f"rtol={solver.rtol:.3g} is below what float64 can give here, {SMALLEST_RTOL:.3g}")
         coarse, reached, divergence = None, math.inf, None
-        for scheme in _candidates(solver, self.net.horizon):
+        for scheme in candidates(solver, self.net.horizon):
             try:
                 fine = kernels(xp, self.net, scheme, pairs)
             except CovarianceDivergenceError as failure:
@@ -212,7 +199,7 @@ class LimitProblem:
             if self._given:
                 return scheme, fine
             if coarse is not None:
-                reached = min(reached, _distance(xp, pairs, coarse, fine))
+                reached = min(reached, distance(xp, pairs, coarse, fine))
                 if reached <= solver.rtol:
                     return scheme, fine
             coarse = fine
@@ -251,26 +238,3 @@ class LimitProblem:
             else:
                 low = middle
         return low
-
-
-def _candidates(solver: Gauss, horizon: float) -> Iterator[Scheme]:
-    """Schemes from coarse to fine."""
-    if solver.nodes is None:
-        yield from (gauss(nodes, solver.steps or 1, horizon) for nodes in NODES)
-    else:
-        yield from (
-            gauss(solver.nodes, steps, horizon) for steps in (STEPS if solver.steps is None else (solver.steps,))
-        )
-
-
-def _distance(xp: Namespace, pairs: Pairs, coarse: Kernels, fine: Kernels) -> float:
-    """Largest change of K_∞ and NNGP relative to √(K(x,x) K(x̄,x̄))."""
-    scale = xp.sqrt(xp.take(fine.diagonal, pairs.first) * xp.take(fine.diagonal, pairs.second))
-    change = xp.abs(fine.ntk - coarse.ntk) + xp.abs(fine.nngp - coarse.nngp)
-    on_diagonal = xp.abs(fine.diagonal - coarse.diagonal)
-    return max(_largest_ratio(xp, change, scale), _largest_ratio(xp, on_diagonal, fine.diagonal))
-
-
-def _largest_ratio(xp: Namespace, change: Array, scale: Array) -> float:
-    ratio = xp.where(change == 0, change, change / xp.where(scale == 0, xp.ones_like(scale), scale))
-    return float(xp.max(ratio))

@@ -85,6 +85,12 @@ def _nonnegative(xp: Namespace, variance: Array) -> Array:
     return xp.maximum(variance, xp.zeros_like(variance))
 
 
+def duals_of(net: NeuralODE, variance: Variance) -> tuple[Dual, Dual]:
+    """The expectations at the nodes and at T, of each input with itself; `Dual.take` gives those of pairs."""
+    terminal = variance.terminal[:, None]
+    return dual(net.phi, variance.nodes, variance.nodes), dual(net.phi, terminal, terminal)
+
+
 def covariance(
     xp: Namespace,
     net: NeuralODE,
@@ -92,14 +98,15 @@ def covariance(
     q: Array,
     first: Variance,
     second: Variance,
+    duals: tuple[Dual, Dual],
     identical: Array,
 ) -> Covariance:
-    """Solve for pairs with q = σ_u² x·x̄, shape (B,), and the variances of x and of x̄.
+    """Solve for pairs with q = σ_u² x·x̄, shape (B,), the variances of x and of x̄, and their `duals_of`.
 
     Where a pair is `identical` the variances of x are put on the diagonal of S, and at T: a rounding error there would
     be an angle of its square root, which E[φ'φ'] of a kinked φ sees.
     """
-    expectation = dual(net.phi, first.nodes, second.nodes)
+    expectation, at_end = duals
     on_diagonal = identical[:, None, None] & (xp.eye(scheme.size, dtype=q.dtype, device=q.device) == 1)
     if not scheme.A.any():
         S, Sigma = _march_euler(xp, net, scheme, q, expectation, xp.where(identical[:, None], first.nodes, xp.nan))
@@ -113,7 +120,6 @@ def covariance(
         S, Sigma = fixed_point(xp, start, update, xp.sqrt(first.terminal) * xp.sqrt(second.terminal))
     S = xp.where(on_diagonal, first.nodes[:, :, None], S)
     terminal = xp.where(identical, first.terminal, q + square(net.sigma_w) * integrate_square(xp, scheme, Sigma))
-    at_end = dual(net.phi, first.terminal[:, None], second.terminal[:, None])
     terminal_Sigma, terminal_D = at_end.both(terminal[:, None, None])
     return Covariance(S, Sigma, expectation.slope(S), terminal_Sigma[:, 0, 0], terminal_D[:, 0, 0])
 

@@ -28,6 +28,10 @@ class Dual(Protocol):
     A covariance beyond ±√(s₁s₂), where rounding can put it, counts as ±√(s₁s₂) (identity and quadratic φ: as it is).
     """
 
+    def take(self, first: Array, second: Array) -> Dual:
+        """The same at the variances s1[first] and s2[second], shapes (B, M1) and (B, M2): nothing is prepared anew."""
+        ...
+
     def value(self, c: Array) -> Array:
         """E[φ(a)φ(b)]."""
         ...
@@ -131,6 +135,10 @@ class _Elementwise:
     form: Elementwise
     s1: Array
     s2: Array
+
+    def take(self, first: Array, second: Array) -> Dual:
+        xp = namespace(self.s1, self.s2)
+        return _Elementwise(self.form, xp.take(self.s1, first, axis=0), xp.take(self.s2, second, axis=0))
 
     def both(self, c: Array) -> tuple[Array, Array]:
         return self.form(self.s1, self.s2, c)

@@ -66,7 +66,7 @@ def angles(xp: Namespace, inputs: Inputs) -> Array:
     return gram
 
 
-def distinct(gram: Array, most: int, chosen: Callable[[Host], Any] | None = None) -> Host | None:
+def distinct(gram: Array, most: float, chosen: Callable[[Host], Any] | None = None) -> Host | None:
     """The different entries of a matrix, ascending, those of `chosen` alone; None if they are more than `most`.
 
     A few rows settle it for most matrices. Below the diagonal of a symmetric matrix nothing is new.

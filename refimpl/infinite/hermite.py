@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -51,6 +51,13 @@ class HermiteDual:
     s1: Array
     s2: Array
     rtol: float
+    _whole: tuple[HermiteDual, Array, Array] | None = None
+
+    def take(self, first: Array, second: Array) -> HermiteDual:
+        """The same at variances s1[first] and s2[second], of shapes (B, M1) and (B, M2); nothing is expanded anew."""
+        xp = namespace(self.s1, self.s2)
+        s1, s2 = xp.take(self.s1, first, axis=0), xp.take(self.s2, second, axis=0)
+        return HermiteDual(self.activation, s1, s2, self.rtol, (self, first, second))
 
     def value(self, c: Array) -> Array:
         """E[φ(a)φ(b)]."""
@@ -67,16 +74,22 @@ class HermiteDual:
 
     def value_in_row(self, i: int, c: Array) -> Array:
         """E[φ(a)φ(b)] for the i-th variance of a only; c and the result have shape (..., M2)."""
-        series = tuple(_Series(part.a1[..., i, :], part.a2[..., 0, :], part.parity) for part in self._phi)
+        series = tuple(replace(part, a1=part.a1[..., i, :], a2=part.a2[..., 0, :]) for part in self._phi)
         return _sums(c, self._scale[..., i, :], series)[0]
 
     @cached_property
     def _phi(self) -> tuple[_Series, ...]:
+        if self._whole is not None:
+            whole, first, second = self._whole
+            return tuple(series.take(first, second) for series in whole._phi)
         given = self.activation
         return _mehler(given.name + ": φ", given.phi, given.parity, self.s1, self.s2, self.rtol)
 
     @cached_property
     def _dphi(self) -> tuple[_Series, ...]:
+        if self._whole is not None:
+            whole, first, second = self._whole
+            return tuple(series.take(first, second) for series in whole._dphi)
         given = self.activation
         parity = {"odd": "even", "even": "odd", None: None}[given.parity]
         return _mehler(given.name + ": φ'", given.dphi, parity, self.s1, self.s2, self.rtol)
@@ -99,11 +112,27 @@ class _Series:
     a2 : array, shape (J, ..., 1, M2)
     parity : int
         0 or 1.
+    tail1, tail2 : ndarray, shapes (rows of s1, J) and (rows of s2, J)
+        Σ_{j≥J} a_j² relative to E[φ²], the largest in each row of variances.
+    allowed : float
+        Error that truncation may leave.
     """
 
     a1: Array
     a2: Array
     parity: int
+    tail1: Host
+    tail2: Host
+    allowed: float
+
+    def take(self, first: Array, second: Array) -> _Series:
+        """At the rows `first` of s1 and `second` of s2, without the terms that these do not need."""
+        xp = namespace(self.a1, self.a2)
+        rows1, rows2 = to_host(first), to_host(second)
+        bounds = np.sqrt(np.max(self.tail1[rows1] * self.tail2[rows2], axis=0, initial=0.0))
+        length = int(np.count_nonzero(bounds > self.allowed))
+        a1, a2 = xp.take(self.a1[:length, ...], first, axis=1), xp.take(self.a2[:length, ...], second, axis=1)
+        return _Series(a1, a2, self.parity, self.tail1[rows1], self.tail2[rows2], self.allowed)
 
     def __call__(self, rho: Array, square: Array) -> Array:
         total = 0.0 * square
@@ -135,12 +164,15 @@ def _mehler(
     s = xp.reshape(s1, (-1,)) if same else xp.concat((xp.reshape(s1, (-1,)), xp.reshape(s2, (-1,))))
     distinct, where = np.unique(to_host(s), return_inverse=True)  # many pairs share their variances
     # The table is made on the host. A built-in φ is evaluated there as well: its values need not be brought back.
-    arguments = distinct if is_builtin(function) else from_host(xp, distinct, like=s)
+    on_host = is_builtin(function)
     where1, where2 = where[:rows], where[0 if same else rows :]
     allowed = max(rtol, float(xp.finfo(s.dtype).eps)) / 8  # for each parity
     parities = {"even": (0,), "odd": (1,), None: (0, 1)}[parity]
     terms, points = 64, _MIN_POINTS
+    # The largest variances take the most terms: they alone find how many, and then all of them are looked at.
+    chosen = np.unique([part.max() for part in (where1, where2) if part.size])
     while True:
+        arguments = distinct[chosen] if on_host else from_host(xp, distinct[chosen], like=s)
         halves, change = _coefficients(function, parities, arguments, terms, points)
         if change > _TABLE_ERROR:
             if points >= _MAX_POINTS:
@@ -149,25 +181,32 @@ def _mehler(
             continue
         squares = [half**2 for half in halves]
         norms = sum(np.sum(square, axis=1) for square in squares)
-        lengths, left_out = [], []
+        tails, lengths, left_out = [], [], []
         for square in squares:
-            tails = np.cumsum(square[:, ::-1], axis=1)[:, ::-1] / np.where(norms > 0, norms, 1.0)[:, None]
-            tail1, tail2 = (np.max(tails[part], axis=0, initial=0.0) for part in map(np.unique, (where1, where2)))
+            tails.append(np.cumsum(square[:, ::-1], axis=1)[:, ::-1] / np.where(norms > 0, norms, 1.0)[:, None])
+            tail1, tail2 = (np.max(tails[-1][np.isin(chosen, part)], axis=0, initial=0.0) for part in (where1, where2))
             bounds = np.sqrt(tail1 * tail2)
             lengths.append(int(np.count_nonzero(bounds > allowed)))
             left_out.append(float(bounds[min(MAX_TERMS // 2, 3 * terms // 8)]))
-        if max(left_out) <= allowed:  # at least a quarter of the table to spare: what lies beyond it is smaller still
+        if max(left_out) > allowed:  # at least a quarter of the table to spare: what lies beyond it is smaller still
+            if terms >= 2 * MAX_TERMS:
+                raise _inaccurate(name, s, max(left_out), f"{MAX_TERMS} terms of the Hermite expansion are not enough")
+            terms *= 2
+        elif chosen.size < distinct.size:
+            chosen = np.arange(distinct.size)
+        else:
             break
-        if terms >= 2 * MAX_TERMS:
-            raise _inaccurate(name, s, max(left_out), f"{MAX_TERMS} terms of the Hermite expansion are not enough")
-        terms *= 2
     series, indices = [], [xp.asarray(part, device=device(s)) for part in (where1, where2)]
-    for half, length, odd in zip(halves, lengths, parities, strict=True):
+    for half, tail, length, odd in zip(halves, tails, lengths, parities, strict=True):
         table = from_host(xp, np.ascontiguousarray(half[:, :length].T), like=s)
         a1, a2 = (xp.take(table, index, axis=1) for index in indices)
         a1 = xp.reshape(a1, (length, *s1.shape, 1))
         a2 = xp.reshape(a2, (length, *s2.shape[:-1], 1, s2.shape[-1]))
-        series.append(_Series(a1, a2, odd))
+        tail1, tail2 = (
+            np.max(tail[part, :length].reshape(math.prod(shape[:-1]), shape[-1], length), axis=1, initial=0.0)
+            for part, shape in ((where1, s1.shape), (where2, s2.shape))
+        )
+        series.append(_Series(a1, a2, odd, tail1, tail2, allowed))
     return tuple(series)
 
 

@@ -101,6 +101,12 @@ class Inputs:
         """(N, N2)."""
         return len(self.first), len(self.second)
 
+    @property
+    def pairs_count(self) -> int:
+        """Number of `pairs`."""
+        N, N2 = self.shape
+        return N * (N + 1) // 2 if self.symmetric else N * N2
+
     def products(self, xp: Namespace) -> Array:
         """Inner products of the directions, (N, N2): cosines but for rounding."""
         return xp.matmul(self.units, self.units2.T)

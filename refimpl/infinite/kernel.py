@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from refimpl.backend import Array, Namespace, check_inputs, device, float_dtype, from_host, is_numpy, namespace
-from refimpl.infinite.convergence import SMALL_ANGLE, LimitProblem
-from refimpl.infinite.gram import Elementwise, angles, cosines, distinct, looked_up, span, transform
-from refimpl.infinite.inputs import LARGEST_NORM, Inputs, Pairs, inputs_of, pairs_of
+from refimpl.backend import Array, Namespace, check_inputs, float_dtype, is_numpy, namespace
+from refimpl.infinite.convergence import LimitProblem
+from refimpl.infinite.evaluation import NNGP, NTK, Evaluation
+from refimpl.infinite.inputs import LARGEST_NORM, inputs_of, pairs_of
 from refimpl.infinite.positivity import Certificate, positivity
-from refimpl.infinite.sphere import SphereKernel, interpolate_in_rho, interpolate_in_theta
-from refimpl.quadrature import Host
+from refimpl.infinite.sphere import SphereKernel
 from refimpl.solvers import Euler, Gauss, Solver
 
 if TYPE_CHECKING:
     from refimpl.network import NeuralODE
 
-DIRECT_PAIRS = 128
-"""Pairs of inputs of one norm beyond which the curve K_∞(ρ) is cheaper than solving for each pair."""
-
 KINKED_RTOL = 1e-9
 """Default accuracy for kinked φ in the continuum."""
-
-NTK, NNGP = 0, 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +124,7 @@ class Limit:
         real = isinstance(radius, (int, float, np.integer, np.floating)) and not isinstance(radius, bool)
         if not (real and 0 < radius < LARGEST_NORM):
             raise ValueError(f"radius must be positive and below {LARGEST_NORM:g}, got {radius!r}")
-        return self._curve(float(radius), NTK)
+        return self._evaluation(NTK).curve(float(radius))
 
     def positivity(self, X: Array) -> Certificate:
         """Whether K_∞ on the rows of X (N, d) is strictly positive definite: a bound, a null vector, or neither.
@@ -178,78 +171,15 @@ class Limit:
     def _default_rtol(self) -> float:
         return KINKED_RTOL if self.net.phi.kinks else Gauss().rtol
 
+    def _evaluation(self, which: int) -> Evaluation:
+        rtol = self.solver.rtol if isinstance(self.solver, Gauss) else self._default_rtol
+        return Evaluation(self._problem, which, rtol)
+
     def _gram(self, X: Array, X2: Array | None, which: int) -> Array:
         xp = namespace(X=X) if X2 is None else namespace(X=X, X2=X2)
         wide, wide2, dtype = _check_pair(xp, X, X if X2 is None else X2, "X", "X2")
         inputs = inputs_of(xp, wide, None if X2 is None else wide2, directions_only=self.net.phi.homogeneous)
-        gram = self._curve_gram(xp, inputs, which)
-        if gram is None:
-            gram = self._pairwise_gram(xp, inputs, which)
-        return xp.astype(gram, dtype, copy=False)
-
-    def _pairwise_gram(self, xp: Namespace, inputs: Inputs, which: int) -> Array:
-        """Solved pair by pair."""
-        pairs = inputs.pairs(xp)
-        values = self._problem.kernels(xp, pairs)[which] if len(pairs) else pairs.cosine
-        if inputs.symmetric:
-            gram = xp.zeros(inputs.shape, dtype=xp.float64, device=device(inputs.units))
-            upper = xp.asarray(np.triu(np.ones(inputs.shape, dtype=bool)), device=device(inputs.units))
-            gram[upper] = values
-            gram = xp.where(upper, gram, gram.T)
-        else:
-            gram = xp.reshape(values, inputs.shape)
-        return transform(xp, inputs, gram, lambda block: block)
-
-    def _curve_gram(self, xp: Namespace, inputs: Inputs, which: int) -> Array | None:
-        """Read off the curve of one norm; None where solving pair by pair is cheaper."""
-        N, N2 = inputs.shape
-        few = (N * (N + 1) // 2 if inputs.symmetric else N * N2) <= DIRECT_PAIRS
-        if few or inputs.radii.shape[0] > 1 or float(inputs.radii[0]) == 0:
-            return None
-        radius, kinked = float(inputs.radii[0]), bool(self.net.phi.kinks)
-        # The cosine of a kinked φ forgets small angles, and near ρ = ±1 the curve is smooth in θ alone.
-        gram = angles(xp, inputs) if kinked else cosines(xp, inputs)
-
-        def solved(points: Host) -> Elementwise:
-            """Exact values at the different entries of `gram`."""
-            cosine = from_host(xp, np.cos(points) if kinked else points, gram)
-            index = xp.asarray(np.zeros(len(points), dtype=int), device=device(gram))
-            pairs = Pairs(inputs.radii, index, index, cosine, from_host(xp, points, gram) if kinked else None)
-            return looked_up(xp, points, self._problem.kernels(xp, pairs)[which])
-
-        found = distinct(gram, DIRECT_PAIRS)
-        if found is not None:
-            return transform(xp, inputs, gram, solved(found))
-        if not kinked:
-            return transform(xp, inputs, gram, self._curve(radius, which).at)
-        # The curve is singular at θ = 0, where every Gram matrix has its diagonal: small angles are solved for.
-        small = distinct(gram, N * N2, lambda theta: theta < SMALL_ANGLE)
-        at_small = solved(small) if small is not None and len(small) else None
-        least, largest = span(xp, gram, SMALL_ANGLE)
-        if at_small is not None and not math.isfinite(least):
-            return transform(xp, inputs, gram, at_small)
-        curve = self._curve(radius, which, span=(math.cos(largest), math.cos(least)))
-
-        def function(theta: Array) -> Array:
-            is_small = theta < SMALL_ANGLE
-            if at_small is None or not bool(xp.any(is_small)):
-                return curve.at(theta)
-            return xp.where(is_small, at_small(theta), curve.at(theta))
-
-        return transform(xp, inputs, gram, function)
-
-    def _curve(self, radius: float, which: int, span: tuple[float, float] = (-1.0, 1.0)) -> SphereKernel:
-        """K(ρ) for ρ in `span` at least."""
-        problem = self._problem
-
-        def evaluate(cosine: Host) -> Host:
-            index = np.zeros(cosine.shape, dtype=int)
-            return np.asarray(problem.kernels(np, Pairs(np.asarray([radius]), index, index, cosine))[which])
-
-        rtol = problem.solver.rtol if isinstance(problem.solver, Gauss) else self._default_rtol
-        if self.net.phi.kinks:
-            return interpolate_in_theta(evaluate, radius, rtol, span)
-        return interpolate_in_rho(evaluate, radius, rtol)
+        return xp.astype(self._evaluation(which).gram(xp, inputs), dtype, copy=False)
 
 
 def _check_pair(xp: Namespace, X: Array, X2: Array, name: str, name2: str) -> tuple[Array, Array, object]:

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 
 from refimpl.backend import Array, Namespace, slices, square
 from refimpl.infinite.adjoint import AdjointCovariance, adjoint_covariance
-from refimpl.infinite.covariance import Covariance, Variance, covariance, integrate_square, variances
+from refimpl.infinite.covariance import Covariance, Variance, covariance, duals_of, integrate_square, variances
+from refimpl.infinite.dual import Dual
 from refimpl.infinite.inputs import Pairs
 from refimpl.scheme import Scheme
 
 if TYPE_CHECKING:
     from refimpl.network import NeuralODE
 
-BLOCK = 1 << 21
-"""Entries (pairs × nodes × nodes) worked on at a time."""
+BLOCK = 1 << 15
+"""Entries (pairs × nodes × nodes) worked on at a time, in the cache of a core."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +38,15 @@ def kernels(xp: Namespace, net: NeuralODE, scheme: Scheme, pairs: Pairs) -> Kern
     """K_∞ and the NNGP kernel of all `pairs` under `scheme`, in blocks of bounded memory."""
     q = (net.sigma_u * pairs.radii) * (net.sigma_u * pairs.radii)
     variance = variances(xp, net, scheme, q)
+    duals = duals_of(net, variance)
     alike = xp.ones_like(q) > 0
-    diagonal = _assemble(xp, net, scheme, q, *_solve(xp, net, scheme, q, variance, variance, alike))
+    diagonal = _assemble(xp, net, scheme, q, *_solve(xp, net, scheme, q, variance, variance, duals, alike))
     ntk, nngp = xp.empty_like(pairs.cosine), xp.empty_like(pairs.cosine)
     chunk = max(1, BLOCK // scheme.size**2)
     for part in slices(len(pairs), chunk):
         some = pairs[part]
         _, q12, _ = some.covariances(xp, net.sigma_u)
-        forward, backward = _solve_pairs(xp, net, scheme, some, variance, q12)
+        forward, backward = _solve_pairs(xp, net, scheme, some, variance, duals, q12)
         nngp[part] = square(net.sigma_v) * forward.terminal_Sigma
         ntk[part] = _assemble(xp, net, scheme, q12, forward, backward)
     return Kernels(ntk, nngp, diagonal, variance.terminal)
@@ -54,20 +56,34 @@ def solution(xp: Namespace, net: NeuralODE, scheme: Scheme, pairs: Pairs) -> tup
     """The fields S, Σ, D and P themselves, for a few pairs."""
     variance = variances(xp, net, scheme, (net.sigma_u * pairs.radii) * (net.sigma_u * pairs.radii))
     _, q12, _ = pairs.covariances(xp, net.sigma_u)
-    return _solve_pairs(xp, net, scheme, pairs, variance, q12)
+    return _solve_pairs(xp, net, scheme, pairs, variance, duals_of(net, variance), q12)
 
 
 def _solve_pairs(
-    xp: Namespace, net: NeuralODE, scheme: Scheme, pairs: Pairs, variance: Variance, q: Array
+    xp: Namespace,
+    net: NeuralODE,
+    scheme: Scheme,
+    pairs: Pairs,
+    variance: Variance,
+    duals: tuple[Dual, Dual],
+    q: Array,
 ) -> tuple[Covariance, AdjointCovariance]:
     first, second = variance.take(xp, pairs.first), variance.take(xp, pairs.second)
-    return _solve(xp, net, scheme, q, first, second, pairs.identical())
+    at_nodes, at_end = (dual.take(pairs.first, pairs.second) for dual in duals)
+    return _solve(xp, net, scheme, q, first, second, (at_nodes, at_end), pairs.identical())
 
 
 def _solve(
-    xp: Namespace, net: NeuralODE, scheme: Scheme, q: Array, first: Variance, second: Variance, identical: Array
+    xp: Namespace,
+    net: NeuralODE,
+    scheme: Scheme,
+    q: Array,
+    first: Variance,
+    second: Variance,
+    duals: tuple[Dual, Dual],
+    identical: Array,
 ) -> tuple[Covariance, AdjointCovariance]:
-    forward = covariance(xp, net, scheme, q, first, second, identical)
+    forward = covariance(xp, net, scheme, q, first, second, duals, identical)
     return forward, adjoint_covariance(xp, net, scheme, forward)
 
 

@@ -126,11 +126,11 @@ def interpolate_in_rho(evaluate: Callable[[Host], Host], radius: float, rtol: fl
     AccuracyError
         The highest degree does not reach rtol × max |K|.
     """
-    values = evaluate(_points(DEGREES[0]))
+    values = evaluate(lobatto_points(DEGREES[0]))
     error = np.inf
     for degree in DEGREES[1:]:
-        coarse = _coefficients(values)
-        between = _points(degree)[1::2]
+        coarse = chebyshev_coefficients(values)
+        between = lobatto_points(degree)[1::2]
         new = evaluate(between)
         finer = np.empty(degree + 1)
         finer[::2], finer[1::2] = values, new
@@ -138,7 +138,7 @@ def interpolate_in_rho(evaluate: Callable[[Host], Host], radius: float, rtol: fl
         scale = np.abs(values).max()
         error = float(np.abs(chebyshev.chebval(between, coarse) - new).max())
         if error <= max(rtol, 1e-14) * scale:
-            coefficients = _without_rounding(_coefficients(values), scale)[None, :]
+            coefficients = _without_rounding(chebyshev_coefficients(values), scale)[None, :]
             return SphereKernel(radius, "rho", np.asarray([-1.0, 1.0]), coefficients, float(error + rtol * scale))
     raise AccuracyError(f"degree {DEGREES[-1]} in ρ leaves an error of {error:.3g}", reached=error / scale)
 
@@ -158,12 +158,12 @@ def interpolate_in_theta(
         lowest, highest = max(0.0, lowest - SMALLEST_ANGLE), min(np.pi, highest + SMALLEST_ANGLE)
     breaks = _graded_panels(lowest, highest)
     middle, half = (breaks[1:] + breaks[:-1]) / 2, np.diff(breaks) / 2
-    nodes = middle[:, None] + half[:, None] * _points(PANEL_DEGREE)
+    nodes = middle[:, None] + half[:, None] * lobatto_points(PANEL_DEGREE)
     check_points = np.cos(np.pi * np.asarray([0.5, PANEL_DEGREE // 2 + 0.5]) / PANEL_DEGREE)
     checks = middle[:, None] + half[:, None] * check_points
     found = evaluate(np.cos(np.concatenate([nodes.ravel(), checks.ravel(), [0.0]])))
     values, truth = found[: nodes.size].reshape(nodes.shape), found[nodes.size : -1].reshape(checks.shape)
-    coefficients = np.stack([_coefficients(row) for row in values])
+    coefficients = np.stack([chebyshev_coefficients(row) for row in values])
     error = max(np.abs(chebyshev.chebval(check_points, c) - t).max() for c, t in zip(coefficients, truth, strict=True))
     scale = max(np.abs(values).max(), abs(found[-1]))  # K(x, x), wherever the span lies
     if error > rtol * scale:
@@ -173,14 +173,14 @@ def interpolate_in_theta(
     return SphereKernel(radius, "theta", breaks, coefficients, float(error + rtol * scale))
 
 
-def _points(degree: int) -> Host:
+def lobatto_points(degree: int) -> Host:
     """Chebyshev–Lobatto points, descending."""
     return np.sin(np.pi * np.arange(degree, -degree - 1, -2) / (2 * degree))
 
 
-def _coefficients(values: Host) -> Host:
-    """Chebyshev coefficients of the interpolant of values at the Chebyshev–Lobatto points."""
-    c = scipy.fft.dct(values, type=1) / (len(values) - 1)
+def chebyshev_coefficients(values: Host) -> Host:
+    """Chebyshev coefficients of the interpolant of values at the Chebyshev–Lobatto points, along the first axis."""
+    c = scipy.fft.dct(values, type=1, axis=0) / (len(values) - 1)
     c[[0, -1]] /= 2
     return np.asarray(c)
 

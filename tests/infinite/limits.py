@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import refimpl
 from refimpl import Gauss, NeuralODE
-from refimpl.infinite.kernel import DIRECT_PAIRS
+from refimpl.infinite.evaluation import DIRECT_PAIRS
 
 EPS = float(np.finfo(float).eps)
 RTOL = Gauss().rtol

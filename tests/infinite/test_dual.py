@@ -535,3 +535,17 @@ def test_elu_of_a_pair_does_not_depend_on_its_batch() -> None:
     alone = [form(s1[i : i + 1], s2[i : i + 1], c[i : i + 1]) for i in range(5)]
     assert (np.abs(together[0] - [value[0] for value, _ in alone]) <= 1e-14 * np.sqrt(s1 * s2)).all()
     np.testing.assert_allclose(together[1], [slope[0] for _, slope in alone], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["softplus", "sigmoid", "erf", "relu"])
+@pytest.mark.parametrize("first", [[0, 0, 0], [1, 0, 1], [2, 1, 0]])
+def test_duals_of_pairs_are_taken_from_those_of_all_rows(name: str, first: list[int]) -> None:
+    """Also where a few small variances need fewer terms than the large ones beside them."""
+    phi, s1 = activations.get(name), np.asarray([[0.1, 0.2], [4.0, 5.0], [1.0, 0.0]])
+    s2, second = np.asarray([[0.3], [3.0], [0.1]]), np.asarray([0, 2, 1])
+    c = 0.7 * np.sqrt(s1[first][:, :, None] * s2[second][:, None, :])
+    taken, direct = dual(phi, s1, s2).take(np.asarray(first), second), dual(phi, s1[first], s2[second])
+    for found, expected in zip(taken.both(c), direct.both(c), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=8 * EPS * np.abs(expected).max())
+    row, expected = taken.value_in_row(1, c[:, 1, :]), direct.value(c)[:, 1, :]
+    np.testing.assert_allclose(row, expected, rtol=0, atol=8 * EPS * np.abs(expected).max())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from refimpl import BlowUpError, Euler, NeuralODE
 from refimpl.backend import to_host
-from refimpl.infinite import convergence
+from refimpl.infinite import convergence, resolution
 from refimpl.infinite.layers import layers
 from refimpl.oracle.limit import limit_resnet
 from refimpl.scheme import gauss
@@ -77,14 +77,14 @@ def test_infinitely_many_layers_are_the_rule_of_gauss() -> None:
         np.testing.assert_allclose(found, expected, rtol=0, atol=2e-12)
 
 
-@pytest.mark.parametrize("name", [*CHEAP, "identity", "softplus"])
 @pytest.mark.parametrize("depth", [97, 160])
+@pytest.mark.parametrize("name", [*CHEAP, "identity", pytest.param("softplus", marks=pytest.mark.slow)])
 def test_few_nodes_give_the_kernel_of_all_layers(name: str, depth: int, monkeypatch: Any) -> None:
     limit, X = NeuralODE(name, 1.2, 0.9, 1.1, 0.8).limit(Euler(depth)), two(0.3, 1.0, 1.4)
     with monkeypatch.context() as patch:
         patch.setattr(convergence.LimitProblem, "_resolved", None)  # few nodes do
         found = limit.ntk(X), limit.nngp(X)
-    monkeypatch.setattr(convergence, "FEW_LAYERS", math.inf)
+    monkeypatch.setattr(resolution, "FEW_LAYERS", math.inf)
     truth = limit.ntk(X), limit.nngp(X)
     # the sums over layers, with roundings like those of a random walk, twice in a row
     for one, other in zip(found, truth, strict=True):
@@ -95,7 +95,7 @@ def test_few_nodes_give_the_kernel_of_all_layers(name: str, depth: int, monkeypa
 def test_a_long_horizon_takes_more_nodes_and_is_as_accurate(name: str, monkeypatch: Any) -> None:
     limit, X = NeuralODE(name, horizon=4.0).limit(Euler(150)), two(0.3, 1.0, 1.4)
     found = limit.ntk(X)
-    monkeypatch.setattr(convergence, "FEW_LAYERS", math.inf)
+    monkeypatch.setattr(resolution, "FEW_LAYERS", math.inf)
     truth = limit.ntk(X)
     assert_within(found, truth, 4 * math.sqrt(150) * EPS, scale_of(truth))
 
@@ -126,7 +126,7 @@ def test_identity_has_the_binomial_kernel_at_great_depths(
     assert_within(limit.ntk(X), (X @ X.T) * size, 1e-13, size)
 
 
-@pytest.mark.parametrize("name", ["erf", "softplus"])
+@pytest.mark.parametrize("name", ["erf", pytest.param("softplus", marks=pytest.mark.slow)])
 def test_the_kernel_of_many_layers_has_an_expansion_that_ends_in_the_ode(name: str) -> None:
     """K_∞^L = K_∞ + e_1/L + e_2/L² + …: three depths leave nothing of it, and five times their rounding."""
     net, X, L = NeuralODE(name), two(0.3, 1.0, 1.4), 10**6
@@ -139,9 +139,9 @@ def test_the_kernel_of_many_layers_has_an_expansion_that_ends_in_the_ode(name: s
 def test_where_few_nodes_do_not_resolve_the_layers_all_of_them_are_nodes(monkeypatch: Any) -> None:
     limit, X = NeuralODE("erf", horizon=3.0).limit(Euler(120)), two(0.3, 1.0, 1.4)
     with monkeypatch.context() as patch:
-        patch.setattr(convergence, "NODES", (2, 3, 4))
+        patch.setattr(resolution, "NODES", (2, 3, 4))
         found = limit.ntk(X)
-    monkeypatch.setattr(convergence, "FEW_LAYERS", math.inf)
+    monkeypatch.setattr(resolution, "FEW_LAYERS", math.inf)
     np.testing.assert_array_equal(found, limit.ntk(X))
 
 

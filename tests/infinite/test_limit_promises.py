@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 import refimpl
 from refimpl import AccuracyError, Activation, BlowUpError, Euler, Gauss, NeuralODE
 from refimpl.backend import to_host
-from refimpl.infinite.convergence import _distance
 from refimpl.infinite.inputs import Pairs
 from refimpl.infinite.kernel import Limit
 from refimpl.infinite.pairs import Kernels
+from refimpl.infinite.resolution import distance
 from tests.infinite.limits import EPS, MANY, assert_within, cosines, kernel, networks, norms, scale_of, sphere, two
 from tests.infinite.roads import arc_cosine, arcsine, midpoint_kernel, resnet_recursion
 
@@ -134,9 +134,9 @@ def test_two_schemes_are_as_far_apart_as_their_kernels_in_units_of_the_diagonal(
 
     # 0.04 + 0.02 of √(4 · 9) in either direction, and 0.09 of 9.09.
     fine = kernels(0.56, 0.22, 4.0, 9.0)
-    assert _distance(np, pairs, kernels(0.52, 0.2, 4.0, 9.0), fine) == pytest.approx(0.01, rel=64 * EPS)
-    assert _distance(np, pairs, kernels(0.6, 0.24, 4.0, 9.0), fine) == pytest.approx(0.01, rel=64 * EPS)
-    assert _distance(np, pairs, fine, kernels(0.56, 0.22, 4.0, 9.09)) == pytest.approx(0.09 / 9.09, rel=64 * EPS)
+    assert distance(np, pairs, kernels(0.52, 0.2, 4.0, 9.0), fine) == pytest.approx(0.01, rel=64 * EPS)
+    assert distance(np, pairs, kernels(0.6, 0.24, 4.0, 9.0), fine) == pytest.approx(0.01, rel=64 * EPS)
+    assert distance(np, pairs, fine, kernels(0.56, 0.22, 4.0, 9.09)) == pytest.approx(0.09 / 9.09, rel=64 * EPS)
 
 
 @pytest.mark.parametrize("name", ["erf", "elu"])

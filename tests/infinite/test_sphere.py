@@ -15,7 +15,13 @@ from numpy.polynomial import chebyshev
 from refimpl import AccuracyError, Euler, Gauss, NeuralODE
 from refimpl.backend import to_host
 from refimpl.infinite.inputs import LARGEST_NORM
-from refimpl.infinite.sphere import SphereKernel, _coefficients, _points, interpolate_in_rho, interpolate_in_theta
+from refimpl.infinite.sphere import (
+    SphereKernel,
+    chebyshev_coefficients,
+    interpolate_in_rho,
+    interpolate_in_theta,
+    lobatto_points,
+)
 
 EPS = float(np.finfo(float).eps)
 CHEAP = ["erf", "gelu", "sin", "cos", "quadratic", "identity"]
@@ -224,7 +230,9 @@ def test_a_curve_that_is_not_smooth_inside_raises() -> None:
 def test_the_coefficients_are_those_of_the_interpolant() -> None:
     """Of random values, so that none of the coefficients is small; 17 terms of size 1."""
     values = np.random.default_rng(0).uniform(-1, 1, 17)
-    np.testing.assert_allclose(chebyshev.chebval(_points(16), _coefficients(values)), values, rtol=0, atol=64 * EPS)
+    np.testing.assert_allclose(
+        chebyshev.chebval(lobatto_points(16), chebyshev_coefficients(values)), values, rtol=0, atol=64 * EPS
+    )
 
 
 @pytest.mark.parametrize("size", [1e-6, 1e6])
