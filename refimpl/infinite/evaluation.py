@@ -103,23 +103,25 @@ class Evaluation:
 
     def _off_the_norms(self, xp: Namespace, inputs: Inputs) -> Array | None:
         """Interpolated in the norms; None where solving pair by pair is cheaper, or more accurate."""
-        problem, radii = self.problem, to_host(inputs.radii)
-        if inputs.pairs_count <= SOLVED_PAIRS or len(radii) == 1 or radii[0] == 0 or problem.net.phi.kinks:
+        problem, radii = self.problem, inputs.radii
+        lowest, highest = float(radii[0]), float(radii[-1])
+        if inputs.pairs_count <= SOLVED_PAIRS or lowest in (0, highest) or problem.net.phi.kinks:
             return None
 
         def quick(pairs: Pairs) -> tuple[Host, Host]:
-            found = kernels(np, problem.net, scheme, pairs)
-            return (found.ntk, found.nngp)[self.which], found.diagonal
+            found = kernels(xp, problem.net, scheme, pairs.like(xp, radii))
+            return to_host((found.ntk, found.nngp)[self.which]), to_host(found.diagonal)
 
         def exact(pairs: Pairs) -> tuple[Host, Host]:
             own = np.arange(len(pairs.radii))
             parts = ((own, pairs.first), (own, pairs.second), (np.ones(len(own)), pairs.cosine))
-            found = problem.kernels(np, Pairs(pairs.radii, *(np.concatenate(part) for part in parts)))
-            return found[self.which][len(own) :], found[NTK][: len(own)]
+            with_own = Pairs(pairs.radii, *(np.concatenate(part) for part in parts)).like(xp, radii)
+            found = problem.kernels(xp, with_own)
+            return to_host(found[self.which])[len(own) :], to_host(found[NTK])[: len(own)]
 
-        lowest, highest = float(radii[0]), float(radii[-1])
         try:
-            scheme = coarsest(problem.net, problem.solver, radii[[0, -1]], self.rtol / 8)
+            extremes = xp.take(radii, xp.asarray([0, radii.shape[0] - 1], device=device(radii)))
+            scheme = coarsest(xp, problem.net, problem.solver, extremes, self.rtol / 8)
             kernel = interpolate_in_norms(quick, exact, (lowest, highest), self.rtol, inputs.pairs_count // 2)
         except (AccuracyError, CovarianceDivergenceError):
             return None

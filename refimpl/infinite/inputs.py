@@ -59,6 +59,12 @@ class Pairs:
         first, second, cosine = (xp.take(part, index) for part in (self.first, self.second, self.cosine))
         return Pairs(self.radii, first, second, cosine, angle)
 
+    def like(self, xp: Namespace, array: Array) -> Pairs:
+        """These pairs, given on the host, of the kind and on the device of `array`, in double precision."""
+        first, second = (xp.asarray(index, device=device(array)) for index in (self.first, self.second))
+        radii, cosine = (from_host(xp, part, array, xp.float64) for part in (self.radii, self.cosine))
+        return Pairs(radii, first, second, cosine)
+
     def identical(self) -> Array:
         """Whether x and x̄ are one input, as far as the limit sees, shape (B,)."""
         return (self.first == self.second) & (self.cosine == 1)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from refimpl.backend import Array, Namespace, from_host
+from refimpl.backend import Array, Namespace, from_host, to_host
 from refimpl.errors import AccuracyError
 from refimpl.infinite.gram import put, tiles
 from refimpl.infinite.inputs import Inputs, Pairs
@@ -70,7 +70,7 @@ class NormsKernel:
 
     def gram(self, xp: Namespace, inputs: Inputs, cosines: Array) -> Array:
         """The kernel in place of the cosines (N, N2)."""
-        V, g = self._along(np.asarray(inputs.radii))
+        V, g = self._along(to_host(inputs.radii))
         rows_V, columns_V = V[inputs.first] * g[inputs.first, None], V[inputs.second] * g[inputs.second, None]
         right = from_host(xp, np.ascontiguousarray(columns_V.T), cosines)
         done, left = None, None

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from refimpl.backend import Array, Namespace
+from refimpl.backend import Array, Namespace, to_host
 from refimpl.infinite.inputs import Pairs
 from refimpl.infinite.layers import layers
 from refimpl.infinite.pairs import Kernels, kernels
-from refimpl.quadrature import Host
 from refimpl.scheme import Scheme, gauss
 from refimpl.solvers import Euler, Gauss
 
@@ -45,22 +44,23 @@ def few_nodes(net: NeuralODE, solver: Gauss | Euler) -> Iterator[Scheme]:
         yield from (layers(nodes, solver.depth, net.horizon) for nodes in NODES if 2 * nodes < solver.depth)
 
 
-def coarsest(net: NeuralODE, solver: Gauss | Euler, radii: Host, rtol: float) -> Scheme:
+def coarsest(xp: Namespace, net: NeuralODE, solver: Gauss | Euler, radii: Array, rtol: float) -> Scheme:
     """The coarsest scheme that agrees with the next one to `rtol` for norms `radii`, parallel, opposite and orthogonal.
 
     The finest of all, if there is none.
     """
-    first, second = (np.repeat(index, 3) for index in np.triu_indices(len(radii)))
-    pairs = Pairs(radii, first, second, np.tile([-1.0, 0.0, 1.0], len(first) // 3))
+    first, second = (np.repeat(index, 3) for index in np.triu_indices(radii.shape[0]))
+    host = Pairs(to_host(radii), first, second, np.tile([-1.0, 0.0, 1.0], len(first) // 3))
+    pairs = host.like(xp, radii)
     if isinstance(solver, Euler):
         schemes = [*few_nodes(net, solver), solver.scheme(net.horizon)]
     else:
         schemes = list(candidates(solver, net.horizon))
     found: list[Kernels] = []
     for scheme, finer in itertools.pairwise(schemes):
-        found = found[-1:] or [kernels(np, net, scheme, pairs)]
-        found.append(kernels(np, net, finer, pairs))
-        if distance(np, pairs, *found) <= rtol:
+        found = found[-1:] or [kernels(xp, net, scheme, pairs)]
+        found.append(kernels(xp, net, finer, pairs))
+        if distance(xp, pairs, *found) <= rtol:
             return scheme
     return schemes[-1]
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refimpl import AccuracyError, Euler, Gauss, NeuralODE
+from refimpl import AccuracyError, Activation, Euler, Gauss, NeuralODE
 from refimpl.backend import to_host
 from refimpl.infinite import evaluation
 from refimpl.infinite.evaluation import NNGP, NTK, Evaluation
@@ -201,7 +201,7 @@ def test_interpolated_gram_matrices_are_the_same_in_every_library(xp: Any, monke
 @pytest.mark.parametrize("rtol", [1e-4, 1e-12])
 def test_the_scheme_for_all_norms_is_no_finer_than_the_tolerance_asks_for(rtol: float) -> None:
     net, radii = NeuralODE("erf", 2.0), np.asarray([0.5, 2.0])
-    scheme = coarsest(net, Gauss(), radii, rtol)
+    scheme = coarsest(np, net, Gauss(), radii, rtol)
     pairs = Pairs(radii, np.asarray([0, 0, 1]), np.asarray([0, 1, 1]), np.asarray([0.3, -0.6, 0.9]))
     found, truth = (kernels(np, net, s, pairs) for s in (scheme, gauss(64, 1, 2.0)))
     assert_within(found.ntk, truth.ntk, rtol, np.sqrt(truth.diagonal[pairs.first] * truth.diagonal[pairs.second]))
@@ -209,6 +209,16 @@ def test_the_scheme_for_all_norms_is_no_finer_than_the_tolerance_asks_for(rtol: 
 
 
 def test_a_scheme_that_is_given_is_taken() -> None:
-    assert coarsest(NeuralODE("erf"), Gauss(6, 2), np.ones(1), 1e-12).size == 12
-    assert coarsest(NeuralODE("erf"), Euler(7), np.ones(1), 1e-12).size == 7
-    assert coarsest(NeuralODE("erf"), Euler(1000), np.ones(1), 1e-12).size < 20
+    assert coarsest(np, NeuralODE("erf"), Gauss(6, 2), np.ones(1), 1e-12).size == 12
+    assert coarsest(np, NeuralODE("erf"), Euler(7), np.ones(1), 1e-12).size == 7
+    assert coarsest(np, NeuralODE("erf"), Euler(1000), np.ones(1), 1e-12).size < 20
+
+
+def test_activations_of_one_library_are_not_given_the_arrays_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("array_api_compat")
+    own = Activation(lambda z: torch.sin(z), lambda z: torch.cos(z), name="sine of torch", parity="odd")
+    X = torch.asarray(spread(5, 2, 1.3, 8))
+    truth = NeuralODE("sin", 0.5).limit().ntk(X)
+    interpolates(monkeypatch)
+    assert_within(to_host(NeuralODE(own, 0.5).limit().ntk(X)), to_host(truth), 2 * RTOL, float(truth.max()))
