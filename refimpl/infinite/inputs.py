@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.backend import Array, Namespace, device, from_host, slices, to_host
+from refimpl.backend import Array, Namespace, clip, device, from_host, slices, to_host
 from refimpl.quadrature import Host
 
 NEARLY_PARALLEL = 0.99
@@ -119,12 +119,12 @@ class Inputs:
 
     def cosines(self, xp: Namespace, products: Array, rows: slice, columns: slice) -> Array:
         """The cosines, from a block of the `products`; those near ±1 to the precision of the angle."""
-        cosine = xp.clip(products, -1.0, 1.0)
+        cosine = clip(xp, products, -1.0, 1.0)
         return _refine(xp, cosine, None, self.units[rows, :], self.units2[columns, :])
 
     def angles(self, xp: Namespace, products: Array, rows: slice, columns: slice) -> Array:
         """The angles, from a block of the `products`."""
-        cosine = xp.clip(products, -1.0, 1.0)
+        cosine = clip(xp, products, -1.0, 1.0)
         angle = xp.acos(cosine)
         _refine(xp, cosine, angle, self.units[rows, :], self.units2[columns, :])
         return angle
@@ -132,7 +132,7 @@ class Inputs:
     def pairs(self, xp: Namespace) -> Pairs:
         """All pairs, row by row; of a symmetric Gram matrix the upper triangle."""
         N, N2 = self.shape
-        cosine = xp.clip(self.products(xp), -1.0, 1.0)
+        cosine = clip(xp, self.products(xp), -1.0, 1.0)
         angle = xp.acos(cosine)
         _refine(xp, cosine, angle, self.units, self.units2)
         rows, columns = np.triu_indices(N) if self.symmetric else map(np.ravel, np.indices((N, N2)))
@@ -214,7 +214,7 @@ def angles(xp: Namespace, X: Array, X2: Array | None) -> tuple[Array, Array, Arr
     """
     norms, units = _directions(xp, X)
     norms2, units2 = (norms, units) if X2 is None else _directions(xp, X2)
-    cosine = xp.clip(xp.matmul(units, units2.T), -1.0, 1.0)
+    cosine = clip(xp, xp.matmul(units, units2.T), -1.0, 1.0)
     return norms, norms2, _refine(xp, cosine, None, units, units2)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.fft
 from numpy.polynomial import chebyshev
 
-from refimpl.backend import Array, float_dtype, from_host, namespace, slices
+from refimpl.backend import Array, clip, float_dtype, from_host, namespace, slices
 from refimpl.errors import AccuracyError
 from refimpl.quadrature import Host
 
@@ -72,7 +72,7 @@ class SphereKernel:
         lowest, highest = self.domain
         if not bool(xp.all((wide >= lowest - 1e-12) & (wide <= highest + 1e-12))):
             raise ValueError(f"rho must lie in [{lowest:g}, {highest:g}]")
-        flat = xp.reshape(xp.clip(wide, lowest, highest), (-1,))
+        flat = xp.reshape(clip(xp, wide, lowest, highest), (-1,))
         values = xp.empty_like(flat)
         for part in slices(flat.shape[0], BLOCK):
             values[part] = self.at(flat[part] if self.variable == "rho" else xp.acos(flat[part]))
@@ -81,7 +81,7 @@ class SphereKernel:
     def at(self, z: Array) -> Array:
         """Kernel at ρ, or at θ if that is the `variable`; what lies outside the panels counts as their ends."""
         xp = namespace(z)
-        z = xp.clip(z, float(self.breaks[0]), float(self.breaks[-1]))
+        z = clip(xp, z, float(self.breaks[0]), float(self.breaks[-1]))
         panel = None
         if len(self.coefficients) > 1:
             panel = xp.searchsorted(from_host(xp, self.breaks[1:-1], z), xp.reshape(z, (-1,)))
