@@ -104,8 +104,10 @@ class Evaluation:
     def _off_the_norms(self, xp: Namespace, inputs: Inputs) -> Array | None:
         """Interpolated in the norms; None where solving pair by pair is cheaper, or more accurate."""
         problem, radii = self.problem, inputs.radii
+        if inputs.pairs_count <= SOLVED_PAIRS or problem.net.phi.kinks:
+            return None
         lowest, highest = float(radii[0]), float(radii[-1])
-        if inputs.pairs_count <= SOLVED_PAIRS or lowest in (0, highest) or problem.net.phi.kinks:
+        if lowest in (0, highest):
             return None
 
         def quick(pairs: Pairs) -> tuple[Host, Host]:
