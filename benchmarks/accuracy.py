@@ -2,15 +2,14 @@
 
 import importlib
 import json
-import sys
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 import refimpl
+from benchmarks.environment import versions
 from refimpl.conformance.candidate import Settings
 
 QUANTITIES = ("predict", "gradient", "ntk")
@@ -135,21 +134,11 @@ def run(exponents, say):
             absent[method.group] = str(error)
             say(f"{method.group} left out: {error}")
     return {
-        "versions": versions(),
+        "versions": versions(PACKAGES),
         "network": {"width": WIDTH, "dim": DIM, "samples": SAMPLES, "horizon": HORIZON, "seed": SEED},
         "absent": absent,
         "measurements": [asdict(each) for each in measurements],
     }
-
-
-def versions():
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def worst(results, group, solver, dtype, quantity):

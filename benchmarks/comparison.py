@@ -182,6 +182,15 @@ def fastest(problem, target, ours):
     return min(reached, key=lambda run: run["seconds"]["median"], default=None)
 
 
+def extent(problems):
+    """What was compared, as a line: "fastest" is over these tolerances and libraries."""
+    runs = [run for problem in problems for run in problem["runs"]]
+    libraries = ", ".join(dict.fromkeys(run["library"] for run in runs))
+    tolerances = ", ".join(f"{rtol:.0e}" for rtol in sorted({run["rtol"] for run in runs}, reverse=True))
+    turns = max((len(run["seconds"]["samples"]) for run in runs if "seconds" in run), default=0)
+    return f"{libraries}; rtol {tolerances}; at most {turns} turns"
+
+
 def head(results):
     """Lines above a table."""
     network = results["network"]
@@ -190,8 +199,17 @@ def head(results):
         *environment.described(results["environment"]),
         f"{network['activation']}, T = {network['horizon']:g}, d = {network['dim']}, {network['dtype']}; "
         "median and quartiles, without compilation",
+        *([extent(results["problems"])] if "problems" in results else []),
         *left_out,
     ]
+
+
+def table(results, symbol, targets, verdicts):
+    """The quickest runs for every size, and under them the lines that `verdicts` makes of a problem."""
+    lines = head(results)
+    for problem in results["problems"]:
+        lines += ["", f"{symbol}, {title(problem)}", *rows(problem, targets), *verdicts(problem)]
+    return "\n".join(lines)
 
 
 def rows(problem, targets):

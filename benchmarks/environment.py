@@ -13,7 +13,6 @@ PACKAGES = (
 )  # fmt: skip
 SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "XLA_FLAGS")
 
-
 BUSY = 0.5
 """Load of a core, before anything was measured, above which a table says so."""
 

@@ -35,10 +35,7 @@ def judged(problem):
 
 
 def table(results):
-    lines = comparison.head(results)
-    for problem in results["problems"]:
-        lines += ["", f"∇L, {comparison.title(problem)}", *comparison.rows(problem, TARGETS), *verdicts(problem)]
-    return "\n".join(lines)
+    return comparison.table(results, "∇L", TARGETS, verdicts)
 
 
 def verdicts(problem):

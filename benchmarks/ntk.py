@@ -19,10 +19,7 @@ def measure(given, plan, say):
 
 
 def table(results):
-    lines = comparison.head(results)
-    for problem in results["problems"]:
-        lines += ["", f"K_θ, {comparison.title(problem)}", *comparison.rows(problem, TARGETS), *verdicts(problem)]
-    return "\n".join(lines)
+    return comparison.table(results, "K_θ", TARGETS, verdicts)
 
 
 def verdicts(problem):

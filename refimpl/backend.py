@@ -86,7 +86,7 @@ def keep_freed_memory() -> None:
 
     The allocator of glibc gives large blocks back to the system when they are freed, and adapts what counts as large to
     the largest block that was (mallopt(3), M_MMAP_THRESHOLD, at most 32 MiB). One block that is never touched tells it;
-    elsewhere this does nothing. In sweeps over arrays of some MB new pages took a third of the time.
+    elsewhere this does nothing. Sweeps over arrays of some megabytes would spend much of their time on new pages.
     """
     np.empty(LARGE_BLOCK, dtype=np.uint8)
 

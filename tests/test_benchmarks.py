@@ -83,7 +83,7 @@ def test_results_are_written_and_drawn_and_the_worst_activation_counts(tmp_path:
          "quantity": quantity, "digits": digits, "message": ""}
         for quantity in accuracy.QUANTITIES for activation, digits in (("tanh", 7.5), ("softplus", 9.0))
     ]  # fmt: skip
-    results = {"versions": accuracy.versions(), "network": {}, "absent": {}, "measurements": rows}
+    results = {"versions": accuracy.versions(accuracy.PACKAGES), "network": {}, "absent": {}, "measurements": rows}
     path, figure = accuracy.write(results, tmp_path)
     assert json.loads(path.read_text(encoding="utf-8")) == results
     assert figure.stat().st_size > 1000

@@ -23,9 +23,10 @@ from verification.__main__ import main
 pytest.importorskip("selenium", reason="selenium is not installed")
 BROWSER, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
 if BROWSER is None or DRIVER is None:
+    # A browser is a program of the system; without it no test of this module can say anything.
     pytest.skip("chromium and chromedriver are not installed", allow_module_level=True)
 
-# Imported where it is known to be there: it is in an extra of its own.
+# Not at the top (E402): Selenium is in an extra of its own, and imported where it is known to be there.
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402

@@ -77,7 +77,7 @@ def adapt(system: System, nodes: int | None, steps: int | None, rtol: float, *, 
     if failure is not None:
         raise_if_escaping(system, failure)
     if math.isinf(best):
-        raise AccuracyError(f"rtol={rtol:.3g} was asked for, but the steps of no two Gauss schemes were short enough")
+        raise AccuracyError(f"rtol={rtol:.3g} was asked for, but the steps of no Gauss scheme were short enough")
     raise AccuracyError(
         f"rtol={rtol:.3g} was asked for, but between its nodes the best Gauss scheme may be off by {best:.3g}",
         reached=best,

@@ -1,4 +1,7 @@
-"""How fine must a Gauss scheme be? Refine until two schemes agree; the one place where this is decided."""
+"""How fine must a Gauss scheme be? Refine until two schemes agree, each solved to rounding.
+
+This serves every φ, and every time in between; for the ends of an analytic φ see `refimpl.finite.adapt`.
+"""
 
 from __future__ import annotations
 

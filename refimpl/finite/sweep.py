@@ -20,52 +20,42 @@ from refimpl.scheme import Scheme
 
 
 @dataclass(frozen=True, eq=False)
-class Forward:
-    """Forward solution.
+class Solved:
+    """What the sweeps of either equation leave behind.
 
     Parameters
     ----------
-    flow : Flow
     rates : array, shape (m, n, N)
-        W φ(h_j) at all nodes.
+        W φ(h_j), or φ'(h_j) ⊙ Wᵀ λ_j, at all nodes.
     left : list of array, shape (n, N)
-        What more sweeps would change at the end of each step, in absolute value.
+        What more sweeps would change at the far end of each step, in absolute value.
     ratio : float
         Factor by which each sweep changed less than the one before, in the slowest step.
     """
 
-    flow: Flow
     rates: Array
     left: list[Array]
     ratio: float
 
     def start(self, k: int) -> tuple[Array, float]:
-        """Rates in step k, from which a finer solution may start, and `ratio`."""
-        return _start(self, k)
+        """Rates in step k, from which a solution with more nodes may start, and `ratio`."""
+        m = self.rates.shape[0] // len(self.left)
+        return self.rates[k * m : (k + 1) * m, ...], self.ratio
 
 
 @dataclass(frozen=True, eq=False)
-class Backward:
-    """Adjoint solution.
+class Forward(Solved):
+    """Forward solution."""
 
-    Parameters
-    ----------
-    flow : AdjointFlow
-    products, rates : array, shape (m, n, N)
-        Wᵀ λ_j and φ'(h_j) ⊙ Wᵀ λ_j at all nodes.
-    left, ratio
-        As in `Forward`.
-    """
+    flow: Flow
+
+
+@dataclass(frozen=True, eq=False)
+class Backward(Solved):
+    """Adjoint solution, and Wᵀ λ_j at all nodes, (m, n, N)."""
 
     flow: AdjointFlow
     products: Array
-    rates: Array
-    left: list[Array]
-    ratio: float
-
-    def start(self, k: int) -> tuple[Array, float]:
-        """As for `Forward`."""
-        return _start(self, k)
 
 
 class _ForwardStep:
@@ -74,7 +64,7 @@ class _ForwardStep:
     def __init__(self, system: System, length: float, start: Array, rtol: float) -> None:
         self.system, self.length, self.start = system, length, start
         self.product = Product(system, rtol)
-        self.slope = start
+        self.slope = start  # φ' at the stages that `size` was last asked about, which are those of the solution
 
     def first(self) -> Array:
         """The rate at the start."""
@@ -147,7 +137,7 @@ def forward(
     check_end(system, scheme, boundary[-1])
     phi, rates = (_joined(xp, [getattr(step.rates, name) for step in solved]) for name in ("kept", "values"))
     flow = Flow(phi, _joined(xp, slopes), xp.stack(boundary))
-    return Forward(flow, rates, [step.left for step in solved], max(step.ratio for step in solved))
+    return Forward(rates, [step.left for step in solved], max(step.ratio for step in solved), flow)
 
 
 @overflow_is_checked()
@@ -175,7 +165,7 @@ def backward(
     stages = _joined(xp, [step.stages for step in solved])
     products, rates = (_joined(xp, [getattr(step.rates, name) for step in solved]) for name in ("kept", "values"))
     left, ratio = [step.left for step in solved], max(step.ratio for step in solved)
-    return Backward(AdjointFlow(stages, xp.stack(boundary)), products, rates, left, ratio)
+    return Backward(rates, left, ratio, AdjointFlow(stages, xp.stack(boundary)), products)
 
 
 def at_fewer_nodes(xp: Namespace, values: Array, nodes: int) -> Array:
@@ -205,8 +195,3 @@ def _node_by_node(system: System, function: Callable[[Array], Array], stages: Ar
 def _joined(xp: Namespace, parts: list[Array]) -> Array:
     """The nodes of all steps, one after the other."""
     return parts[0] if len(parts) == 1 else xp.concat(parts)
-
-
-def _start(coarse: Forward | Backward, k: int) -> tuple[Array, float]:
-    m = coarse.rates.shape[0] // len(coarse.left)
-    return coarse.rates[k * m : (k + 1) * m, ...], coarse.ratio

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.backend import Array, Namespace, from_host, slices, to_host
+from refimpl.backend import Array, Namespace, clip, from_host, slices, to_host
 from refimpl.infinite.inputs import Inputs
 from refimpl.quadrature import Host
 
@@ -98,6 +98,6 @@ def looked_up(xp: Namespace, points: Host, values: Array) -> Elementwise:
 
     def function(block: Array) -> Array:
         index = xp.searchsorted(table, xp.reshape(block, (-1,)))
-        return xp.reshape(xp.take(values, xp.clip(index, 0, len(points) - 1)), tuple(block.shape))
+        return xp.reshape(xp.take(values, clip(xp, index, 0, len(points) - 1)), tuple(block.shape))
 
     return function

@@ -40,7 +40,8 @@ def kernels(xp: Namespace, net: NeuralODE, scheme: Scheme, pairs: Pairs) -> Kern
     variance = variances(xp, net, scheme, q)
     duals = duals_of(net, variance)
     alike = xp.ones_like(q) > 0
-    diagonal = _assemble(xp, net, scheme, q, *_solve(xp, net, scheme, q, variance, variance, duals, alike))
+    own = covariance(xp, net, scheme, q, variance, variance, duals, alike)
+    diagonal = _assemble(xp, net, scheme, q, own, adjoint_covariance(xp, net, scheme, own))
     ntk, nngp = xp.empty_like(pairs.cosine), xp.empty_like(pairs.cosine)
     chunk = max(1, BLOCK // scheme.size**2)
     for part in slices(len(pairs), chunk):
@@ -70,20 +71,7 @@ def _solve_pairs(
 ) -> tuple[Covariance, AdjointCovariance]:
     first, second = variance.take(xp, pairs.first), variance.take(xp, pairs.second)
     at_nodes, at_end = (dual.take(pairs.first, pairs.second) for dual in duals)
-    return _solve(xp, net, scheme, q, first, second, (at_nodes, at_end), pairs.identical())
-
-
-def _solve(
-    xp: Namespace,
-    net: NeuralODE,
-    scheme: Scheme,
-    q: Array,
-    first: Variance,
-    second: Variance,
-    duals: tuple[Dual, Dual],
-    identical: Array,
-) -> tuple[Covariance, AdjointCovariance]:
-    forward = covariance(xp, net, scheme, q, first, second, duals, identical)
+    forward = covariance(xp, net, scheme, q, first, second, (at_nodes, at_end), pairs.identical())
     return forward, adjoint_covariance(xp, net, scheme, forward)
 
 

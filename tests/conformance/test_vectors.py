@@ -267,7 +267,7 @@ def test_this_package_agrees_with_all(case):
 def test_a_reader_in_javascript_recomputes_residual_networks(tmp_path):
     node = shutil.which("node")
     if node is None:
-        pytest.skip("Node is not installed")
+        pytest.skip("Node is not installed")  # no package of Python brings it
     reader = Path(__file__).with_name("reader.mjs")
 
     def run(path):
