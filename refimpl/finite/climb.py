@@ -31,6 +31,9 @@ MAX_SWEEPS = 60
 SLOW = 0.5
 """Ratio of successive changes beyond which shorter steps are cheaper, if they may be chosen."""
 
+SEEN = 100.0
+"""How far a change has to be above rounding to tell the pace."""
+
 NOT_WORSE = 8.0
 """How much worse than in the norm of its sample a single neuron may have converged."""
 
@@ -40,6 +43,21 @@ class Rates(NamedTuple):
 
     values: Array
     kept: Array
+
+
+class Pace(NamedTuple):
+    """How fast sweeps converge.
+
+    Parameters
+    ----------
+    ratio : float
+        Factor by which each sweep changes less than the one before.
+    reach : float
+        κΔ: from a constant on, the k-th sweep changes κΔ/(k + 1) times what the one before it changed.
+    """
+
+    ratio: float
+    reach: float
 
 
 class Climbed(NamedTuple):
@@ -53,15 +71,15 @@ class Climbed(NamedTuple):
         State at the far end of the step.
     left : array, shape (n, N)
         What more sweeps would change in it, in absolute value.
-    ratio : float
-        Factor by which each sweep changes less than the one before.
+    pace : Pace
+        How fast the sweeps converged.
     """
 
     stages: Array
     rates: Rates
     end: Array
     left: Array
-    ratio: float
+    pace: Pace
 
 
 def climb(
@@ -74,7 +92,7 @@ def climb(
     nodes: int,
     rtol: float,
     *,
-    ratio: float | None = None,
+    pace: Pace | None = None,
     backward: bool = False,
     patient: bool = True,
 ) -> Climbed | None:
@@ -88,11 +106,11 @@ def climb(
         Rates at the Gauss nodes of a coarser solution; m = 1 with the rate at the start will do.
     rate : callable
         Stages (m, n, N), for any m, and the last relative change of the far end, to `Rates`. Before the first sweep
-        that change counts as infinite, or as zero if there is a `ratio`.
+        that change counts as infinite, or as zero if there is a `pace`.
     size : callable
         Stages and kept to the size (n, N) of the terms that each neuron is the sum of.
-    ratio : float, optional
-        Factor by which changes have fallen on the way to `first`.
+    pace : Pace, optional
+        That of the sweeps that led to `first`.
     backward : bool
         Integrate from the end of the step to its start: for the adjoint, whose tableau is that of time reversed.
     patient : bool
@@ -110,12 +128,12 @@ def climb(
     relative to its own size, since one far below the others may be about to grow past them.
     """
     noise = 8 * float(xp.finfo(start.dtype).eps) * math.sqrt(start.shape[0])
-    values, change, changes = first, math.inf if ratio is None else 0.0, list[float]()
-    ratios = [] if ratio is None else [ratio]
+    values, change, changes = first, math.inf if pace is None else 0.0, list[float]()
+    ratios, reach = ([], 0.0) if pace is None else ([pace.ratio], pace.reach)
     end, old = start + combine(xp, length * gauss_legendre(first.shape[0])[1], first), first
     for sweep in range(MAX_SWEEPS):
         count = values.shape[0]
-        following = nodes if ratio is not None else min(nodes, max(count + 1, FIRST))
+        following = nodes if pace is not None else min(nodes, max(count + 1, FIRST))
         stages = combine(xp, length * _integrals(count, following, backward), values)
         stages += start
         rates = rate(stages, change)
@@ -127,13 +145,16 @@ def climb(
             return None
         if sweep > 0:
             ratios.append(change / earlier if earlier > 0 else 0.0)
+            if pace is None and sweep < nodes and change > SEEN * noise:
+                reach = max(reach, (sweep + 2) * ratios[-1])  # the first of these sweeps is the second from a constant
         factor = max(ratios[-2:], default=1.0)
         if count == following == nodes and sweep > 0 and _settled(change, factor, rtol, noise):
             inside = factor * relative_change(xp, stages, old)  # the end is one sweep ahead of the stages
             last = xp.abs(end - before)
             own = largest_ratio(xp, last, size(stages, rates.kept))
             if _settled(inside, factor, rtol, noise) and own <= NOT_WORSE * max(change, rtol, noise):
-                return Climbed(stages, rates, end, last * min(1.0, factor / (1 - min(factor, SLOW))), factor)
+                left = last * min(1.0, factor / (1 - min(factor, SLOW)))
+                return Climbed(stages, rates, end, left, Pace(factor, reach))
         elif change > noise and (_no_end(changes) if patient else sweep > 3 and factor > SLOW):
             return None
         old = stages

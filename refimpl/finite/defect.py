@@ -6,9 +6,10 @@ Between the nodes c_j of a step the collocation polynomial u leaves the defect
 
 and the error of h at the end of the step is ∫ Φ(t_1, t) W δ(t) dt, with Φ the flow of the linearised equation. δ is
 zero at the nodes and orthogonal to low degrees as long as it is resolved, which is why Gauss schemes are accurate to
-twice the order of u. So the integrals ∫ P_k δ dt with the first Legendre polynomials measure that error: m + 1 values
-of δ at the points that Kronrod adds to the Gauss nodes give them, and no product with W is needed on the way. For (3)
-the same with the defect of λ, and for ∂f/∂W = ∫ λ φᵀ dt, where Gauss quadrature misses ∫ (Σ ℓ_j λ_j) δᵀ dt.
+twice the order of u. So the integrals ∫ P_k δ dt with Legendre polynomials, weighted as Φ has them, measure that
+error: m + 1 values of δ at the points that Kronrod adds to the Gauss nodes give them, and no product with W is needed
+on the way. For (3) the same with the defect of λ, to which comes what an error of h makes of φ'(h); and for
+∂f/∂W = ∫ λ φᵀ dt, where Gauss quadrature misses ∫ (Σ ℓ_j λ_j) δᵀ dt.
 
 A layer between two points of all these is seen from afar, neuron by neuron: signs of different neurons do not cancel
 here. At both ends of a step, beyond the outermost point, δ is compared with its interpolant through all points.
@@ -18,6 +19,7 @@ What the flow makes of an error until T is followed along the linearised equatio
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -32,8 +34,8 @@ from refimpl.finite.system import System
 from refimpl.quadrature import Host, gauss_legendre, kronrod_extension, lagrange, lagrange_integrals
 from refimpl.scheme import Scheme
 
-MOMENTS = 3
-"""Legendre polynomials with which a defect is integrated: Φ(t_1, t) and λ_t are smooth, and the next are smaller."""
+WHOLE = 3
+"""Integrals, with P_0, P_1 and P_2, that count in full, whatever the weight of their polynomial in Φ and in λ."""
 
 COARSE = 3
 """Nodes on which a displacement is followed."""
@@ -52,8 +54,8 @@ class Probe:
         ℓ_j and ∫_0 ℓ_j at the points.
     beyond : ndarray, shape (m + 3, 1)
         At the points, the polynomial that is 0 at all nodes and 1 at the end.
-    weights : ndarray, shape (MOMENTS + 2, m + 3)
-        Maps δ at the points to its integrals with P_0, P_1, …, and to what the first and the last gap may hide.
+    weights : ndarray, shape (m + 3, m + 3)
+        Maps δ at the points to its integrals with P_0, …, P_m, and to what the first and the last gap may hide.
     """
 
     values: Host
@@ -61,9 +63,16 @@ class Probe:
     beyond: Host
     weights: Host
 
-    def seen(self, xp: Namespace, defect: Array) -> tuple[Array, Array]:
-        """The integral of a defect (m + 3, n, N), and the largest of all that the weights see, without sign: (n, N)."""
-        integrals = combine(xp, self.weights, defect)
+    def seen(self, xp: Namespace, defect: Array, reach: float) -> tuple[Array, Array]:
+        """The integral of a defect (m + 3, n, N), and the largest of all that the weights see, without sign: (n, N).
+
+        Of P_k the flow e^{z (1 − t)} has z^k k!/(2k)! to leading order in z = κΔ, the `reach`: so much counts what is
+        integrated with it. For a linear equation, where δ is a multiple of P_m, that is all that there is.
+        """
+        counts = np.ones(len(self.weights))
+        counts[1:-2] = np.cumprod(reach / (4 * np.arange(1, len(counts) - 2) - 2))
+        counts[:WHOLE] = np.maximum(counts[:WHOLE], 1.0)
+        integrals = combine(xp, counts[:, None] * self.weights, defect)
         return integrals[0, ...], xp.max(xp.abs(integrals), axis=0)
 
 
@@ -73,10 +82,10 @@ def probe(nodes: int) -> Probe:
     added, weights = kronrod_extension(nodes)
     points = np.concatenate([[0.0], added, [1.0]])
     inner = slice(1, -1)
-    seen = np.zeros((MOMENTS + 2, nodes + 3))
-    seen[:MOMENTS, inner] = legendre.legvander(2 * added - 1, MOMENTS - 1).T * weights
+    seen = np.zeros((nodes + 3, nodes + 3))
+    seen[:-2, inner] = legendre.legvander(2 * added - 1, nodes).T * weights
     both = np.concatenate([gauss_legendre(nodes)[0], added])
-    for row, (end, gap) in enumerate(((0, added[0]), (-1, 1 - added[-1])), MOMENTS):
+    for row, (end, gap) in enumerate(((0, added[0]), (-1, 1 - added[-1])), nodes + 1):
         basis = legendre.legvander(2 * points[[end]] - 1, 2 * nodes)
         through_all = np.linalg.solve(legendre.legvander(2 * both - 1, 2 * nodes).T, basis[0])
         seen[row, inner], seen[row, end] = -gap * through_all[nodes:], gap
@@ -86,11 +95,21 @@ def probe(nodes: int) -> Probe:
 
 @dataclass(frozen=True, eq=False)
 class ForwardDefect:
-    """What the probe sees of (1), step by step: states at the points, |∫ δ|, and how far h may be moved by it."""
+    """What the probe sees of (1).
+
+    Parameters
+    ----------
+    states : list of array, shape (m + 3, n, N)
+        h at the points, step by step.
+    missed : list of array, shape (n, N)
+        |∫ δ| over each step of unit length.
+    moved : array, shape (steps, n, N)
+        How far h may be off at the end of each step.
+    """
 
     states: list[Array]
     missed: list[Array]
-    displacements: list[Array]
+    moved: Array
 
 
 @overflow_is_checked()
@@ -105,29 +124,28 @@ def of_forward(system: System, scheme: Scheme, solution: Forward) -> ForwardDefe
         for j in range(h.shape[0]):
             delta[j, ...] += phi(h[j, ...])
         states.append(h)
-        integral, largest = at.seen(xp, delta)
+        integral, largest = at.seen(xp, delta, solution.paces[k].reach)
         missed.append(largest)
         size = solution.left[k] + scheme.step * root_of_squares(system, largest)
         displacements.append(_with_signs(xp, size, xp.matmul(system.W, integral)))
-    return ForwardDefect(states, missed, displacements)
+    moved = _followed(system, scheme, solution.flow.dphi, displacements, backward=False)
+    return ForwardDefect(states, missed, moved)
 
 
 @overflow_is_checked()
-def error_forward(system: System, scheme: Scheme, solution: Forward, defect: ForwardDefect) -> float:
+def error_forward(system: System, solution: Forward, defect: ForwardDefect) -> float:
     """Estimated error of h_T and of φ(h_T), each relative to itself, for the worst sample."""
-    xp, terminal, phi = system.xp, solution.flow.terminal, system.activation.phi
-    slopes = _coarse_slopes(xp, scheme, solution.flow.dphi)
-    moved = _followed(system, scheme, slopes, defect.displacements, backward=False)
-    at_end = phi(terminal)
-    change = xp.maximum(xp.abs(phi(terminal + moved) - at_end), xp.abs(phi(terminal - moved) - at_end))
-    return max(relative_size(xp, moved, terminal), relative_size(xp, change, at_end))
+    return _share(system, solution.flow.terminal, defect.moved[-1, ...])
 
 
 @overflow_is_checked()
 def error_backward(
     system: System, scheme: Scheme, solution: Forward, defect: ForwardDefect, adjoint: Backward
 ) -> float:
-    """Estimated error of λ_0 and of ∂f/∂W, each relative to itself, for the worst sample."""
+    """Estimated error of λ_0 and of ∂f/∂W, each relative to itself, for the worst sample.
+
+    That of ∂f/∂W = ∫ λ φᵀ dt is no larger, relatively, than those of λ and of φ on the way, unless they cancel.
+    """
     xp, m, at, activation = system.xp, scheme.b.size, probe(scheme.b.size), system.activation
     Wt = xp.matrix_transpose(system.W)
     at_the_end = lagrange(m, np.ones(1))
@@ -141,36 +159,50 @@ def error_backward(
         delta = -combine(xp, at.values, adjoint.rates[inside, ...])
         for j in range(delta.shape[0]):
             delta[j, ...] += activation.dphi(defect.states[k][j, ...]) * between[j, ...]
-        integral, largest = at.seen(xp, delta)
-        displacements.append(_with_signs(xp, adjoint.left[k] + scheme.step * largest, integral))
-    slopes = _coarse_slopes(xp, scheme, solution.flow.dphi)
-    moved = _followed(system, scheme, slopes, displacements, backward=True)
+        integral, largest = at.seen(xp, delta, adjoint.paces[k].reach)
+        bend = _change(xp, activation.dphi, solution.flow.boundary[k + 1, ...], defect.moved[k, ...])
+        size = adjoint.left[k] + scheme.step * (largest + bend * xp.max(xp.abs(products), axis=0))
+        if k == scheme.steps - 1:
+            size = size + bend * xp.abs(system.v)[:, None]
+        displacements.append(_with_signs(xp, size, integral))
+    moved = _followed(system, scheme, solution.flow.dphi, displacements, backward=True)
     largest_phi = xp.max(xp.abs(solution.flow.phi), axis=0)
     missed = xp.stack(defect.missed) / scheme.steps
-    return max(relative_size(xp, moved, adjoint.flow.boundary[0, ...]), relative_size(xp, missed, largest_phi))
+    return max(
+        relative_size(xp, moved, adjoint.flow.boundary[:-1, ...]),
+        relative_size(xp, missed, largest_phi),
+        _share(system, solution.flow.boundary[1:, ...], defect.moved),
+    )
 
 
-def _coarse_slopes(xp: Namespace, scheme: Scheme, dphi: Array) -> Array:
-    """φ' at fewer nodes of every step, (COARSE steps, n, N)."""
-    m = scheme.b.size
-    count = min(m, COARSE)
-    return xp.concat([at_fewer_nodes(xp, dphi[k * m : (k + 1) * m, ...], count) for k in range(scheme.steps)])
+def _share(system: System, states: Array, moved: Array) -> float:
+    """What displacements `moved` ≥ 0 of h are of h, and what they make of φ(h), each relative to itself."""
+    xp, phi = system.xp, system.activation.phi
+    return max(relative_size(xp, moved, states), relative_size(xp, _change(xp, phi, states, moved), phi(states)))
 
 
-def _followed(system: System, scheme: Scheme, slopes: Array, displacements: list[Array], *, backward: bool) -> Array:
-    """How far `displacements` in the steps move the solution: by what each is, or by what becomes of all; (n, N).
+def _change(xp: Namespace, function: Callable[[Array], Array], states: Array, moved: Array) -> Array:
+    """The most that `function` changes where the states are moved one way or the other."""
+    here = function(states)
+    return xp.maximum(xp.abs(function(states + moved) - here), xp.abs(function(states - moved) - here))
+
+
+def _followed(system: System, scheme: Scheme, dphi: Array, displacements: list[Array], *, backward: bool) -> Array:
+    """How far `displacements` in the steps move the solution at the far end of each step, (steps, n, N).
 
     They are followed along the linearised equation, δ̇ = W (φ'(h) ⊙ δ), from where each acts until T, or with `backward`
-    along the adjoint equation until 0.
+    along the adjoint equation until 0. At the last end they count as at least what each of them is.
     """
-    xp, count, steps = system.xp, slopes.shape[0] // scheme.steps, scheme.steps
-    moved = xp.max(xp.abs(xp.stack(displacements)), axis=0)
+    xp, m, steps = system.xp, scheme.b.size, scheme.steps
+    moved = xp.abs(xp.stack(displacements))
+    last = 0 if backward else steps - 1
+    moved[last, ...] = xp.max(moved, axis=0)
     W = system.W if system.single_weights is None else system.single_weights
-    slopes = xp.astype(slopes, W.dtype, copy=False)
+    total = xp.zeros_like(displacements[0], dtype=W.dtype)
     W = xp.matrix_transpose(W) if backward else W
-    total = xp.zeros_like(moved, dtype=W.dtype)
     for k in reversed(range(steps)) if backward else range(steps):
-        slope = slopes[k * count : (k + 1) * count, ...]
+        slope = at_fewer_nodes(xp, dphi[k * m : (k + 1) * m, ...], min(m, COARSE))
+        slope = xp.astype(slope, W.dtype, copy=False)
 
         def rate(stages: Array, _: float, slope: Array = slope) -> Rates:
             at = at_fewer_nodes(xp, slope, stages.shape[0])
@@ -179,11 +211,12 @@ def _followed(system: System, scheme: Scheme, slopes: Array, displacements: list
 
         total = total + xp.astype(displacements[k], W.dtype, copy=False)
         first = rate(total[None, ...], math.inf).values
-        step = climb(xp, total, scheme.step, first, rate, _size, count, TO_ITS_SIZE, backward=backward)
+        step = climb(xp, total, scheme.step, first, rate, _size, slope.shape[0], TO_ITS_SIZE, backward=backward)
         if step is None:
             return xp.full_like(moved, math.inf)
         total = step.end
-    return xp.maximum(moved, xp.astype(xp.abs(total), moved.dtype, copy=False))
+        moved[k, ...] = xp.maximum(moved[k, ...], xp.astype(xp.abs(total), moved.dtype, copy=False))
+    return moved
 
 
 def _with_signs(xp: Namespace, size: Array, like: Array) -> Array:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from refimpl.backend import Array, Namespace, overflow_is_checked
 from refimpl.finite.adjoint import AdjointFlow
-from refimpl.finite.climb import Climbed, Rates, climb
+from refimpl.finite.climb import Climbed, Pace, Rates, climb
 from refimpl.finite.forward import Flow, StageDivergenceError, check_end, combine
 from refimpl.finite.product import Product
 from refimpl.finite.system import System
@@ -29,18 +29,18 @@ class Solved:
         W φ(h_j), or φ'(h_j) ⊙ Wᵀ λ_j, at all nodes.
     left : list of array, shape (n, N)
         What more sweeps would change at the far end of each step, in absolute value.
-    ratio : float
-        Factor by which each sweep changed less than the one before, in the slowest step.
+    paces : list of Pace
+        How fast the sweeps of each step converged.
     """
 
     rates: Array
     left: list[Array]
-    ratio: float
+    paces: list[Pace]
 
-    def start(self, k: int) -> tuple[Array, float]:
-        """Rates in step k, from which a solution with more nodes may start, and `ratio`."""
+    def start(self, k: int) -> tuple[Array, Pace]:
+        """Rates in step k, from which a solution with more nodes may start, and its pace."""
         m = self.rates.shape[0] // len(self.left)
-        return self.rates[k * m : (k + 1) * m, ...], self.ratio
+        return self.rates[k * m : (k + 1) * m, ...], self.paces[k]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +125,9 @@ def forward(
     for k in range(scheme.steps):
         h = boundary[-1]
         equation = _ForwardStep(system, scheme.step, h, rtol)
-        first, ratio = (equation.first(), None) if coarse is None else coarse.start(k)
+        first, pace = (equation.first(), None) if coarse is None else coarse.start(k)
         step = climb(
-            xp, h, scheme.step, first, equation.rate, equation.size, scheme.b.size, rtol, ratio=ratio, patient=patient
+            xp, h, scheme.step, first, equation.rate, equation.size, scheme.b.size, rtol, pace=pace, patient=patient
         )
         if step is None:
             raise StageDivergenceError(k * scheme.step, h)
@@ -137,7 +137,7 @@ def forward(
     check_end(system, scheme, boundary[-1])
     phi, rates = (_joined(xp, [getattr(step.rates, name) for step in solved]) for name in ("kept", "values"))
     flow = Flow(phi, _joined(xp, slopes), xp.stack(boundary))
-    return Forward(rates, [step.left for step in solved], max(step.ratio for step in solved), flow)
+    return Forward(rates, [step.left for step in solved], [step.pace for step in solved], flow)
 
 
 @overflow_is_checked()
@@ -151,11 +151,11 @@ def backward(
         lam = boundary[0]
         equation = _BackwardStep(system, scheme.step, lam, flow.dphi[k * m : (k + 1) * m, ...], rtol)
         if coarse is None:
-            first, ratio = equation.first(dphi(flow.boundary[k + 1, ...])), None
+            first, pace = equation.first(dphi(flow.boundary[k + 1, ...])), None
         else:
-            first, ratio = coarse.start(k)
+            first, pace = coarse.start(k)
         step = climb(
-            xp, lam, scheme.step, first, equation.rate, equation.size, m, rtol, ratio=ratio, backward=True,
+            xp, lam, scheme.step, first, equation.rate, equation.size, m, rtol, pace=pace, backward=True,
             patient=patient,
         )  # fmt: skip
         if step is None:
@@ -164,8 +164,8 @@ def backward(
         boundary.insert(0, step.end)
     stages = _joined(xp, [step.stages for step in solved])
     products, rates = (_joined(xp, [getattr(step.rates, name) for step in solved]) for name in ("kept", "values"))
-    left, ratio = [step.left for step in solved], max(step.ratio for step in solved)
-    return Backward(rates, left, ratio, AdjointFlow(stages, xp.stack(boundary)), products)
+    left, paces = [step.left for step in solved], [step.pace for step in solved]
+    return Backward(rates, left, paces, AdjointFlow(stages, xp.stack(boundary)), products)
 
 
 def at_fewer_nodes(xp: Namespace, values: Array, nodes: int) -> Array:

@@ -119,7 +119,7 @@ def test_the_sweeps_take_one_node_more_each_and_a_coarse_solution_is_left_at_onc
     assert set(counts[4:]) == {6}
     cold = len(counts)
     counts.clear()
-    climb(np, start, 1.0, step.rates.values, rate, lambda stages, _: stages[-1], 8, 1e-9, ratio=step.ratio)
+    climb(np, start, 1.0, step.rates.values, rate, lambda stages, _: stages[-1], 8, 1e-9, pace=step.pace)
     assert set(counts) == {8}
     assert len(counts) < cold / 2
 
