@@ -161,3 +161,21 @@ def test_an_unreachable_tolerance_says_what_was_reached():
     with pytest.raises(AccuracyError, match="off by") as caught:
         NeuralODE("erf").predict(theta, np.ones((1, 1)), Gauss())
     assert 1e-12 < caught.value.reached < math.inf
+
+
+def test_the_reach_of_the_sweeps_is_that_of_the_equation_and_not_of_rounding():
+    """κΔ of ḣ = a h is a Δ; sweeps that change nothing but roundings say nothing."""
+    rng = np.random.default_rng(0)
+    start = rng.standard_normal((50, 4))
+
+    def reach(a):
+        W = a * np.linalg.qr(rng.standard_normal((50, 50)))[0]
+        step = climb(
+            np, start, 1.0, (W @ start)[None], lambda h, _: Rates(W @ h, h), lambda h, _: np.abs(h).max(0), 12, 1e-12
+        )
+        assert step is not None
+        return step.pace.reach
+
+    for a in (0.1, 1.0, 3.0):
+        assert a <= reach(a) < 4 * a
+    assert reach(1e-8) == 0.0

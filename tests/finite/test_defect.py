@@ -146,3 +146,49 @@ def test_errors_of_many_steps_add_up():
     found = defect._followed(system, gauss(5, 32, 1.0), np.ones((160, 1, 1)), steps, backward=False)[:, 0, 0]
     np.testing.assert_allclose(found[:-1], 1e-6 * np.arange(1, 32), rtol=1e-3)
     assert found[-1] == pytest.approx(32e-6, rel=1e-3)
+
+
+def test_an_error_that_the_sweeps_leave_is_seen():
+    """Of a scheme with many nodes there is no other."""
+    net = NeuralODE("sin", horizon=2.0)
+    theta, X = net.init(64, 3, seed=1), data.sphere(8, 3, seed=2)
+    system, scheme = net._prepare(theta, X, Gauss())[2], gauss(24, 1, 2.0)
+    exact = adjoint.solve(system, scheme).sweep
+    for rtol in (1e-2, 1e-4, 1e-6):
+        forward = sweep.forward(system, scheme, rtol)
+        error = end_distance(system, forward.flow.terminal, exact.terminal)
+        estimate = defect.error_forward(system, forward, defect.of_forward(system, scheme, forward))
+        assert error < 3 * estimate < 100 * rtol
+
+
+def test_an_error_of_h_is_seen_in_the_adjoint():
+    """Near 20π, where cos' is small, and a small error of h a large one of λ."""
+
+    def problem(shift):
+        return defect.System(np, activations.get("cos"), 1.0, np.array([[0.1]]), np.ones(1), np.array([[shift]]))
+
+    start, moved, scheme = 20 * np.pi + 0.1, 1e-3, gauss(8, 2, 1.0)
+    system = problem(start)
+    forward = sweep.forward(system, scheme, 1e-14)
+    backward = sweep.backward(system, scheme, forward.flow, 1e-14)
+    seen = defect.of_forward(system, scheme, forward)
+    off = defect.ForwardDefect(seen.states, seen.missed, np.full_like(seen.moved, moved))
+    here, there = (adjoint.solve(problem(h), scheme).sweep.initial_adjoint[0, 0] for h in (start, start + moved))
+    error = abs(there - here) / abs(here)
+    assert defect.error_backward(system, scheme, forward, seen, backward) < 1e-12
+    assert 0.5 * error < defect.error_backward(system, scheme, forward, off, backward) < 3 * error
+
+
+def test_an_error_of_the_adjoint_on_the_way_counts_though_it_has_faded_at_the_start():
+    """λ_1 grows on the way to t = 0 and λ_2 falls: an error of λ_2 is large where λ_1 is still small."""
+    system = defect.System(
+        np, activations.get("identity"), 1.0, np.diag([6.0, -6.0]), np.ones(2), np.zeros((2, 1))
+    )  # fmt: skip
+    scheme = gauss(16, 4, 1.0)
+    forward = sweep.forward(system, scheme, 1e-14)
+    backward = sweep.backward(system, scheme, forward.flow, 1e-14)
+    backward.left[3][1] = 1e-3
+    estimate = defect.error_backward(system, scheme, forward, defect.of_forward(system, scheme, forward), backward)
+    at_its_step = 1e-3 / np.linalg.norm(backward.flow.boundary[3])
+    assert estimate == pytest.approx(at_its_step, rel=0.01)
+    assert estimate > 50 * 1e-3 / np.linalg.norm(backward.flow.boundary[0])
