@@ -19,7 +19,6 @@ What the flow makes of an error until T is followed along the linearised equatio
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -157,19 +156,23 @@ def error_backward(
         left = xp.matmul(Wt, adjoint.flow.boundary[k + 1, ...]) - combine(xp, at_the_end, products)[0, ...]
         between = combine(xp, at.values, products) + from_host(xp, at.beyond, left)[:, :, None] * left
         delta = -combine(xp, at.values, adjoint.rates[inside, ...])
+        moved, bent = xp.maximum(defect.moved[max(k - 1, 0), ...], defect.moved[k, ...]), list[Array]()
         for j in range(delta.shape[0]):
-            delta[j, ...] += activation.dphi(defect.states[k][j, ...]) * between[j, ...]
+            slope = activation.dphi(defect.states[k][j, ...])
+            delta[j, ...] += slope * between[j, ...]
+            if j in (0, (m + 2) // 2, m + 2):
+                bend = xp.abs(activation.dphi(defect.states[k][j, ...] + moved) - slope)
+                bent.append(bend * xp.abs(between[j, ...]))
         integral, largest = at.seen(xp, delta, adjoint.paces[k].reach)
-        bend = _change(xp, activation.dphi, solution.flow.boundary[k + 1, ...], defect.moved[k, ...])
-        size = adjoint.left[k] + scheme.step * (largest + bend * xp.max(xp.abs(products), axis=0))
+        size = adjoint.left[k] + scheme.step * (largest + xp.max(xp.stack(bent), axis=0))
         if k == scheme.steps - 1:
             size = size + bend * xp.abs(system.v)[:, None]
         displacements.append(_with_signs(xp, size, integral))
-    moved = _followed(system, scheme, solution.flow.dphi, displacements, backward=True)
+    on_the_way = _followed(system, scheme, solution.flow.dphi, displacements, backward=True)
     largest_phi = xp.max(xp.abs(solution.flow.phi), axis=0)
     missed = xp.stack(defect.missed) / scheme.steps
     return max(
-        relative_size(xp, moved, adjoint.flow.boundary[:-1, ...]),
+        relative_size(xp, on_the_way, adjoint.flow.boundary[:-1, ...]),
         relative_size(xp, missed, largest_phi),
         _share(system, solution.flow.boundary[1:, ...], defect.moved),
     )
@@ -178,13 +181,9 @@ def error_backward(
 def _share(system: System, states: Array, moved: Array) -> float:
     """What displacements `moved` ≥ 0 of h are of h, and what they make of φ(h), each relative to itself."""
     xp, phi = system.xp, system.activation.phi
-    return max(relative_size(xp, moved, states), relative_size(xp, _change(xp, phi, states, moved), phi(states)))
-
-
-def _change(xp: Namespace, function: Callable[[Array], Array], states: Array, moved: Array) -> Array:
-    """The most that `function` changes where the states are moved one way or the other."""
-    here = function(states)
-    return xp.maximum(xp.abs(function(states + moved) - here), xp.abs(function(states - moved) - here))
+    here = phi(states)
+    change = xp.maximum(xp.abs(phi(states + moved) - here), xp.abs(phi(states - moved) - here))
+    return max(relative_size(xp, moved, states), relative_size(xp, change, here))
 
 
 def _followed(system: System, scheme: Scheme, dphi: Array, displacements: list[Array], *, backward: bool) -> Array:

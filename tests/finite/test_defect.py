@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
 from refimpl import AccuracyError, BlowUpError, Gauss, NeuralODE, Params, activations, data
@@ -161,22 +162,30 @@ def test_an_error_that_the_sweeps_leave_is_seen():
         assert error < 3 * estimate < 100 * rtol
 
 
-def test_an_error_of_h_is_seen_in_the_adjoint():
-    """Near 20π, where cos' is small, and a small error of h a large one of λ."""
+@pytest.mark.parametrize(
+    ("activation", "start", "W"), [("cos", 20 * np.pi + 0.1, 0.1), ("softplus", -1.0, 3.0)], ids=["end", "way"]
+)
+def test_an_error_of_h_is_seen_in_the_adjoint(activation, start, W):
+    """φ' bends where h_T is, or where h has only passed; λ_0 = v φ'(h_T) exp ∫ W φ'(h)."""
+    phi, moved = activations.get(activation), 1e-3
+    system = defect.System(np, phi, 1.0, np.array([[W]]), np.ones(1), np.array([[start]]))
 
-    def problem(shift):
-        return defect.System(np, activations.get("cos"), 1.0, np.array([[0.1]]), np.ones(1), np.array([[shift]]))
+    def initial_adjoint(shift):
+        end = solve_ivp(
+            lambda _, y: W * np.stack([phi.phi(y[:1]), phi.dphi(y[:1] + shift)])[:, 0],
+            (0, 1), [start, 0.0], rtol=1e-10, atol=1e-12,
+        ).y[:, -1]  # fmt: skip
+        return phi.dphi(end[:1] + shift)[0] * np.exp(end[1])
 
-    start, moved, scheme = 20 * np.pi + 0.1, 1e-3, gauss(8, 2, 1.0)
-    system = problem(start)
-    forward = sweep.forward(system, scheme, 1e-14)
-    backward = sweep.backward(system, scheme, forward.flow, 1e-14)
-    seen = defect.of_forward(system, scheme, forward)
-    off = defect.ForwardDefect(seen.states, seen.missed, np.full_like(seen.moved, moved))
-    here, there = (adjoint.solve(problem(h), scheme).sweep.initial_adjoint[0, 0] for h in (start, start + moved))
-    error = abs(there - here) / abs(here)
-    assert defect.error_backward(system, scheme, forward, seen, backward) < 1e-12
-    assert 0.5 * error < defect.error_backward(system, scheme, forward, off, backward) < 3 * error
+    for steps in (1, 2):
+        scheme = gauss(16, steps, 1.0)
+        forward = sweep.forward(system, scheme, 1e-14)
+        backward = sweep.backward(system, scheme, forward.flow, 1e-14)
+        seen = defect.of_forward(system, scheme, forward)
+        off = defect.ForwardDefect(seen.states, seen.missed, np.full_like(seen.moved, moved))
+        error = abs(initial_adjoint(moved) / initial_adjoint(0.0) - 1)
+        assert defect.error_backward(system, scheme, forward, seen, backward) < 1e-12
+        assert 0.7 * error < defect.error_backward(system, scheme, forward, off, backward) < 4 * error
 
 
 def test_an_error_of_the_adjoint_on_the_way_counts_though_it_has_faded_at_the_start():
