@@ -163,7 +163,7 @@ def test_an_error_that_the_sweeps_leave_is_seen():
 
 
 @pytest.mark.parametrize(
-    ("activation", "start", "W"), [("cos", 20 * np.pi + 0.1, 0.1), ("softplus", -1.0, 3.0)], ids=["end", "way"]
+    ("activation", "start", "W"), [("cos", 20 * np.pi + 0.1, 0.1), ("softplus", -1.0, 5.0)], ids=["end", "way"]
 )
 def test_an_error_of_h_is_seen_in_the_adjoint(activation, start, W):
     """φ' bends where h_T is, or where h has only passed; λ_0 = v φ'(h_T) exp ∫ W φ'(h)."""
@@ -177,7 +177,7 @@ def test_an_error_of_h_is_seen_in_the_adjoint(activation, start, W):
         ).y[:, -1]  # fmt: skip
         return phi.dphi(end[:1] + shift)[0] * np.exp(end[1])
 
-    for steps in (1, 2):
+    for steps in (3, 4):
         scheme = gauss(16, steps, 1.0)
         forward = sweep.forward(system, scheme, 1e-14)
         backward = sweep.backward(system, scheme, forward.flow, 1e-14)
@@ -185,7 +185,7 @@ def test_an_error_of_h_is_seen_in_the_adjoint(activation, start, W):
         off = defect.ForwardDefect(seen.states, seen.missed, np.full_like(seen.moved, moved))
         error = abs(initial_adjoint(moved) / initial_adjoint(0.0) - 1)
         assert defect.error_backward(system, scheme, forward, seen, backward) < 1e-12
-        assert 0.7 * error < defect.error_backward(system, scheme, forward, off, backward) < 4 * error
+        assert 0.7 * error < defect.error_backward(system, scheme, forward, off, backward) < 6 * error
 
 
 def test_an_error_of_the_adjoint_on_the_way_counts_though_it_has_faded_at_the_start():
