@@ -162,13 +162,14 @@ def test_an_error_that_the_sweeps_leave_is_seen():
         assert error < 3 * estimate < 100 * rtol
 
 
-@pytest.mark.parametrize(
-    ("activation", "start", "W"), [("cos", 20 * np.pi + 0.1, 0.1), ("softplus", -1.0, 5.0)], ids=["end", "way"]
-)
+@pytest.mark.parametrize(("activation", "start", "W"), [("sin", 1.4, 0.1), ("softplus", -1.0, 5.0)], ids=["end", "way"])
 def test_an_error_of_h_is_seen_in_the_adjoint(activation, start, W):
-    """φ' bends where h_T is, or where h has only passed; λ_0 = v φ'(h_T) exp ∫ W φ'(h)."""
+    """φ' bends where h_T is, or where h has only passed; λ_0 = v φ'(h_T) exp ∫ W φ'(h).
+
+    Beside a large neuron that plays no part, so that h itself is relatively good.
+    """
     phi, moved = activations.get(activation), 1e-3
-    system = defect.System(np, phi, 1.0, np.array([[W]]), np.ones(1), np.array([[start]]))
+    system = defect.System(np, phi, 1.0, np.diag([W, 0.0]), np.array([1.0, 0.0]), np.array([[start], [1e3]]))
 
     def initial_adjoint(shift):
         end = solve_ivp(
@@ -185,7 +186,7 @@ def test_an_error_of_h_is_seen_in_the_adjoint(activation, start, W):
         off = defect.ForwardDefect(seen.states, seen.missed, np.full_like(seen.moved, moved))
         error = abs(initial_adjoint(moved) / initial_adjoint(0.0) - 1)
         assert defect.error_backward(system, scheme, forward, seen, backward) < 1e-12
-        assert 0.7 * error < defect.error_backward(system, scheme, forward, off, backward) < 6 * error
+        assert 0.5 * error < defect.error_backward(system, scheme, forward, off, backward) < 6 * error
 
 
 def test_an_error_of_the_adjoint_on_the_way_counts_though_it_has_faded_at_the_start():
