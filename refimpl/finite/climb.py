@@ -128,17 +128,19 @@ def climb(
     relative to its own size, since one far below the others may be about to grow past them.
     """
     noise = 8 * float(xp.finfo(start.dtype).eps) * math.sqrt(start.shape[0])
-    values, change, changes = first, math.inf if pace is None else 0.0, list[float]()
+    rates, change, changes = Rates(first, first), math.inf if pace is None else 0.0, list[float]()
     ratios, reach = ([], 0.0) if pace is None else ([pace.ratio], pace.reach)
     end, old = start + combine(xp, length * gauss_legendre(first.shape[0])[1], first), first
     for sweep in range(MAX_SWEEPS):
-        count = values.shape[0]
+        count = rates.values.shape[0]
         following = nodes if pace is not None else min(nodes, max(count + 1, FIRST))
-        stages = combine(xp, length * _integrals(count, following, backward), values)
+        stages = combine(xp, length * _integrals(count, following, backward), rates.values)
         stages += start
+        old = old if following == count else stages
+        del rates  # whose place the next ones may take
         rates = rate(stages, change)
-        values, before, earlier = rates.values, end, change
-        end = start + combine(xp, length * gauss_legendre(following)[1], values)
+        before, earlier = end, change
+        end = start + combine(xp, length * gauss_legendre(following)[1], rates.values)
         change = relative_change(xp, end, before)
         changes.append(change)
         if not math.isfinite(change):

@@ -94,14 +94,17 @@ def _node_products_are_cheaper(sweep: Sweep, other: Sweep) -> bool:
 def _kernel_by_node_products(xp: Namespace, sweep: Sweep, other: Sweep) -> Array:
     """Σ_ij b_i b_j ⟨λ_i, λ_j⟩ ⟨φ_i, φ_j⟩ from the two (m N) × (m N) Gram matrices, in slices of nodes."""
     (m, _, N), (m2, _, N2) = sweep.phi.shape, other.phi.shape
-    lam1, lam2 = sweep.weighted_adjoint, _stack(xp, other.weighted_adjoint)
-    phi2 = _stack(xp, other.phi)
+    lam, phi = _stack(xp, sweep.weighted_adjoint), _stack(xp, sweep.phi)
+    # The same array twice: BLAS computes half of a Gram matrix, and copies it to the other half.
+    lam2, phi2 = (lam, phi) if other is sweep else (_stack(xp, other.weighted_adjoint), _stack(xp, other.phi))
     total = xp.zeros((N, N2), dtype=sweep.phi.dtype, device=sweep.phi.device)
     chunk = max(1, BLOCK // max(1, N * m2 * N2))
     for part in slices(m, chunk):
-        lam = _stack(xp, lam1[part, ...])
-        product = xp.matmul(lam.T, lam2) * xp.matmul(_stack(xp, sweep.phi[part, ...]).T, phi2)
-        total = total + xp.sum(xp.reshape(product, (part.stop - part.start, N, m2, N2)), axis=(0, 2))
+        columns = slice(part.start * N, part.stop * N)
+        product = xp.matmul(lam[:, columns].T, lam2)
+        product *= xp.matmul(phi[:, columns].T, phi2)
+        product = xp.sum(xp.reshape(product, (part.stop - part.start, N * m2, N2)), axis=0)
+        total = total + xp.sum(xp.reshape(product, (N, m2, N2)), axis=1)
     return total
 
 

@@ -19,15 +19,16 @@ What the flow makes of an error until T is followed along the linearised equatio
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.polynomial import legendre
 
-from refimpl.backend import Array, Namespace, from_host, namespace, overflow_is_checked
+from refimpl.backend import Array, Namespace, from_host, namespace, overflow_is_checked, slices
 from refimpl.finite.climb import Rates, climb
-from refimpl.finite.forward import combine, relative_size
+from refimpl.finite.forward import combine, largest_size, relative_size
 from refimpl.finite.sweep import Backward, Forward, at_fewer_nodes, root_of_squares
 from refimpl.finite.system import System
 from refimpl.quadrature import Host, gauss_legendre, kronrod_extension, lagrange, lagrange_integrals
@@ -41,6 +42,10 @@ COARSE = 3
 
 TO_ITS_SIZE = 1.0
 """Tolerance with which a displacement is followed: what counts is its size."""
+
+
+BLOCK = 1 << 15
+"""Values of a block of neurons at all points of a step (256 KiB in float64)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,37 +103,31 @@ class ForwardDefect:
 
     Parameters
     ----------
-    states : list of array, shape (m + 3, n, N)
-        h at the points, step by step.
-    missed : list of array, shape (n, N)
+    missed : array, shape (steps, n, N)
         |∫ δ| over each step of unit length.
     moved : array, shape (steps, n, N)
         How far h may be off at the end of each step.
     """
 
-    states: list[Array]
-    missed: list[Array]
+    missed: Array
     moved: Array
 
 
 @overflow_is_checked()
 def of_forward(system: System, scheme: Scheme, solution: Forward) -> ForwardDefect:
     """The defect of (1)."""
-    xp, m, phi = system.xp, scheme.b.size, system.activation.phi
-    at, states, missed, displacements = probe(m), [], [], []
+    xp, at, displacements = system.xp, probe(scheme.b.size), list[Array]()
+    missed = xp.empty_like(solution.flow.boundary[1:, ...])
     for k in range(scheme.steps):
-        inside = slice(k * m, (k + 1) * m)
-        h = solution.flow.boundary[k, ...] + combine(xp, scheme.step * at.integrals, solution.rates[inside, ...])
-        delta = -combine(xp, at.values, solution.flow.phi[inside, ...])
-        for j in range(h.shape[0]):
-            delta[j, ...] += phi(h[j, ...])
-        states.append(h)
-        integral, largest = at.seen(xp, delta, solution.paces[k].reach)
-        missed.append(largest)
-        size = solution.left[k] + scheme.step * root_of_squares(system, largest)
+        integral = xp.empty_like(system.h0)
+        for rows in _blocks(system, scheme):
+            delta = system.activation.phi(_states(system, scheme, solution, k, rows))
+            delta -= combine(xp, at.values, _inside(scheme, solution.flow.phi, k, rows))
+            integral[rows, :], missed[k, rows, :] = at.seen(xp, delta, solution.paces[k].reach)
+        size = solution.left[k] + scheme.step * root_of_squares(system, missed[k, ...])
         displacements.append(_with_signs(xp, size, xp.matmul(system.W, integral)))
     moved = _followed(system, scheme, solution.flow.dphi, displacements, backward=False)
-    return ForwardDefect(states, missed, moved)
+    return ForwardDefect(missed, moved)
 
 
 @overflow_is_checked()
@@ -145,37 +144,60 @@ def error_backward(
 
     That of ∂f/∂W = ∫ λ φᵀ dt is no larger, relatively, than those of λ and of φ on the way, unless they cancel.
     """
-    xp, m, at, activation = system.xp, scheme.b.size, probe(scheme.b.size), system.activation
-    Wt = xp.matrix_transpose(system.W)
-    at_the_end = lagrange(m, np.ones(1))
+    xp, at, last = system.xp, probe(scheme.b.size), scheme.steps - 1
+    Wt, at_the_end = xp.matrix_transpose(system.W), lagrange(scheme.b.size, np.ones(1))
     displacements = []
     for k in range(scheme.steps):
-        inside = slice(k * m, (k + 1) * m)
-        products = adjoint.products[inside, ...]
         # Wᵀλ has degree m: known at the nodes, and at the end of the step.
-        left = xp.matmul(Wt, adjoint.flow.boundary[k + 1, ...]) - combine(xp, at_the_end, products)[0, ...]
-        between = combine(xp, at.values, products) + from_host(xp, at.beyond, left)[:, :, None] * left
-        delta = -combine(xp, at.values, adjoint.rates[inside, ...])
-        moved, bent = xp.maximum(defect.moved[max(k - 1, 0), ...], defect.moved[k, ...]), list[Array]()
-        for j in range(delta.shape[0]):
-            slope = activation.dphi(defect.states[k][j, ...])
-            delta[j, ...] += slope * between[j, ...]
-            if j in (0, (m + 2) // 2, m + 2):
-                bend = xp.abs(activation.dphi(defect.states[k][j, ...] + moved) - slope)
-                bent.append(bend * xp.abs(between[j, ...]))
-        integral, largest = at.seen(xp, delta, adjoint.paces[k].reach)
-        size = adjoint.left[k] + scheme.step * (largest + xp.max(xp.stack(bent), axis=0))
-        if k == scheme.steps - 1:
-            size = size + bend * xp.abs(system.v)[:, None]
+        end = xp.matmul(Wt, adjoint.flow.boundary[k + 1, ...])
+        moved = xp.maximum(defect.moved[max(k - 1, 0), ...], defect.moved[k, ...])
+        integral, size = xp.empty_like(end), xp.empty_like(end)
+        for rows in _blocks(system, scheme):
+            products = _inside(scheme, adjoint.products, k, rows)
+            left = end[rows, :] - combine(xp, at_the_end, products)[0, ...]
+            between = combine(xp, at.values, products) + from_host(xp, at.beyond, left)[:, :, None] * left
+            h = _states(system, scheme, solution, k, rows)
+            slope = system.activation.dphi(h)
+            delta = slope * between - combine(xp, at.values, _inside(scheme, adjoint.rates, k, rows))
+            integral[rows, :], largest = at.seen(xp, delta, adjoint.paces[k].reach)
+            bend = xp.abs(system.activation.dphi(_some(xp, h) + moved[rows, :]) - _some(xp, slope))
+            largest += xp.max(bend * xp.abs(_some(xp, between)), axis=0)
+            size[rows, :] = adjoint.left[k][rows, :] + scheme.step * largest
+            if k == last:
+                size[rows, :] += bend[-1, ...] * xp.abs(system.v[rows])[:, None]
         displacements.append(_with_signs(xp, size, integral))
     on_the_way = _followed(system, scheme, solution.flow.dphi, displacements, backward=True)
-    largest_phi = xp.max(xp.abs(solution.flow.phi), axis=0)
-    missed = xp.stack(defect.missed) / scheme.steps
+    largest_phi = largest_size(xp, solution.flow.phi)
     return max(
         relative_size(xp, on_the_way, adjoint.flow.boundary[:-1, ...]),
-        relative_size(xp, missed, largest_phi),
+        relative_size(xp, defect.missed / scheme.steps, largest_phi),
         _share(system, solution.flow.boundary[1:, ...], defect.moved),
     )
+
+
+def _blocks(system: System, scheme: Scheme) -> Iterator[slice]:
+    """Blocks of neurons; their values at all points of a step stay in the cache together."""
+    n, N = system.h0.shape
+    return slices(n, max(1, BLOCK // max(1, (scheme.b.size + 3) * N)))
+
+
+def _inside(scheme: Scheme, values: Array, k: int, rows: slice) -> Array:
+    """`values` (steps × m, n, N) at the nodes of step k, for a block of neurons."""
+    return values[k * scheme.b.size : (k + 1) * scheme.b.size, rows, :]
+
+
+def _states(system: System, scheme: Scheme, solution: Forward, k: int, rows: slice) -> Array:
+    """h at the points of step k, for a block of neurons: (m + 3, rows, N)."""
+    at = probe(scheme.b.size)
+    h = combine(system.xp, scheme.step * at.integrals, _inside(scheme, solution.rates, k, rows))
+    h += solution.flow.boundary[k, rows, :]
+    return h
+
+
+def _some(xp: Namespace, values: Array) -> Array:
+    """`values` at both ends of a step and in its middle, of those at all points."""
+    points = values.shape[0]
+    return xp.stack([values[j, ...] for j in (0, points // 2, points - 1)])
 
 
 def _share(system: System, states: Array, moved: Array) -> float:
@@ -225,5 +247,4 @@ def _with_signs(xp: Namespace, size: Array, like: Array) -> Array:
 
 def _size(stages: Array, _: Array) -> Array:
     """The largest value of each neuron."""
-    xp = namespace(stages)
-    return xp.max(xp.abs(stages), axis=0)
+    return largest_size(namespace(stages), stages)

@@ -209,7 +209,19 @@ def relative_change(xp: Namespace, new: Array, old: Array) -> float:
     """Like `relative_size` of new − old, in the cheaper maximum norm: enough to see an iteration stand still."""
     if 0 in new.shape:
         return 0.0
-    return largest_ratio(xp, xp.max(xp.abs(new - old), axis=-2), xp.max(xp.abs(new), axis=-2))
+    if new.ndim == 2:
+        new, old = new[None, ...], old[None, ...]
+    pairs = [(new[j, ...], old[j, ...]) for j in range(new.shape[0])]  # node by node, without large temporaries
+    change = xp.stack([xp.max(xp.abs(one - other), axis=-2) for one, other in pairs])
+    return largest_ratio(xp, change, xp.stack([xp.max(xp.abs(one), axis=-2) for one, _ in pairs]))
+
+
+def largest_size(xp: Namespace, values: Array) -> Array:
+    """max_j |values_j| of (m, n, N): (n, N)."""
+    largest = xp.abs(values[0, ...])
+    for j in range(1, values.shape[0]):
+        largest = xp.maximum(largest, xp.abs(values[j, ...]))
+    return largest
 
 
 def largest_ratio(xp: Namespace, change: Array, size: Array) -> float:

@@ -39,17 +39,23 @@ class Product:
         self.last: tuple[Array, Array] | None = None
 
     def __call__(self, factors: Array, change: float) -> Array:
-        """Products (m, n, N) of `factors` likewise, from a sweep after the one that changed by `change`."""
-        xp, last = self.xp, self.last
-        products = xp.empty_like(factors)
+        """Products (m, n, N) of `factors` likewise, from a sweep after the one that changed by `change`.
+
+        They take the place of the last ones, if these are as many.
+        """
+        xp = self.xp
+        if self.last is not None and self.last[0].shape != factors.shape:
+            self.last = None
+        last = self.last
         rough = self.single is not None and change > ROUGH
-        update = self.single is not None and last is not None and last[0].shape == factors.shape
+        update = self.single is not None and change <= self.small
+        products = xp.empty_like(factors) if last is None else last[1]
         for j in range(factors.shape[0]):
             factor = factors[j, ...]
             if rough:
                 products[j, ...] = self._in_single(factor)
-            elif update and last is not None and change <= self.small:
-                products[j, ...] = last[1][j, ...] + self._in_single(factor - last[0][j, ...])
+            elif update and last is not None:
+                products[j, ...] += self._in_single(factor - last[0][j, ...])
             else:
                 products[j, ...] = xp.matmul(self.W, factor)
         self.last = None if rough else (factors, products)

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from refimpl.backend import Array, Namespace, overflow_is_checked
+from refimpl.backend import Array, Namespace, overflow_is_checked, slices
 from refimpl.finite.adjoint import AdjointFlow
 from refimpl.finite.climb import Climbed, Pace, Rates, climb
-from refimpl.finite.forward import Flow, StageDivergenceError, check_end, combine
+from refimpl.finite.forward import Flow, StageDivergenceError, check_end, combine, largest_size
 from refimpl.finite.product import Product
 from refimpl.finite.system import System
 from refimpl.quadrature import gauss_legendre, lagrange
 from refimpl.scheme import Scheme
+
+BLOCK = 1 << 15
+"""Weights that are squared at a time (256 KiB in float64)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +82,9 @@ class _ForwardStep:
         """|h| and the root of Σ W_ij² (|φ| + |φ' h|)²: of what h is the sum, were it to lose its last digits."""
         xp = self.system.xp
         self.slope = _node_by_node(self.system, self.system.activation.dphi, stages)
-        terms = xp.max(xp.abs(value) + xp.abs(self.slope * stages), axis=0)
+        terms = xp.zeros_like(self.start)
+        for j in range(stages.shape[0]):
+            terms = xp.maximum(terms, xp.abs(value[j, ...]) + xp.abs(self.slope[j, ...] * stages[j, ...]))
         return xp.abs(self.start) + self.length * root_of_squares(self.system, terms)
 
 
@@ -103,8 +108,8 @@ class _BackwardStep:
     def size(self, stages: Array, _: Array) -> Array:
         """|λ| and |φ'| times the root of Σ W_ij² λ_i²."""
         xp = self.system.xp
-        largest = root_of_squares(self.system, xp.max(xp.abs(stages), axis=0), transposed=True)
-        return xp.abs(self.end) + self.length * xp.max(xp.abs(self.slope), axis=0) * largest
+        largest = root_of_squares(self.system, largest_size(xp, stages), transposed=True)
+        return xp.abs(self.end) + self.length * largest_size(xp, self.slope) * largest
 
 
 @overflow_is_checked()
@@ -177,11 +182,15 @@ def at_fewer_nodes(xp: Namespace, values: Array, nodes: int) -> Array:
 
 def root_of_squares(system: System, terms: Array, *, transposed: bool = False) -> Array:
     """(Σ_j W_ij² terms_j²)^½, (n, N): what independent errors `terms` of φ make of W φ, and one alone exactly."""
-    xp, squares = system.xp, system.squared_weights
+    xp = system.xp
+    W = xp.matrix_transpose(system.W) if transposed else system.W
     scale = xp.max(terms, axis=0, keepdims=True)
     scale = xp.where(scale == 0, xp.ones_like(scale), scale)
-    shares = terms / scale
-    return xp.sqrt(xp.matmul(xp.matrix_transpose(squares) if transposed else squares, shares * shares)) * scale
+    shares = (terms / scale) ** 2
+    sums = xp.empty_like(terms)
+    for rows in slices(W.shape[0], max(1, BLOCK // W.shape[1])):
+        sums[rows, :] = xp.matmul(W[rows, :] ** 2, shares)
+    return xp.sqrt(sums) * scale
 
 
 def _node_by_node(system: System, function: Callable[[Array], Array], stages: Array) -> Array:

@@ -58,11 +58,6 @@ class System:
             sizes = [float(xp.linalg.vector_norm(array)) for array in (W, v, h0)]
         return W if all(SMALLEST_SINGLE < size < LARGEST_SINGLE for size in sizes) else None
 
-    @cached_property
-    def squared_weights(self) -> Array:
-        """Squares of the entries of the scaled W, in whose products signs do not cancel."""
-        return self.W * self.W
-
     def terminal_adjoint(self, dphi: Array) -> Array:
         """λ_T = φ'(h_T) ⊙ (σ_v/√n) v, from φ'(h_T) of shape (n, N)."""
         return dphi * self.v[:, None]

@@ -183,7 +183,7 @@ def test_an_error_of_h_is_seen_in_the_adjoint(activation, start, W):
         forward = sweep.forward(system, scheme, 1e-14)
         backward = sweep.backward(system, scheme, forward.flow, 1e-14)
         seen = defect.of_forward(system, scheme, forward)
-        off = defect.ForwardDefect(seen.states, seen.missed, np.full_like(seen.moved, moved))
+        off = defect.ForwardDefect(seen.missed, np.full_like(seen.moved, moved))
         error = abs(initial_adjoint(moved) / initial_adjoint(0.0) - 1)
         assert defect.error_backward(system, scheme, forward, seen, backward) < 1e-12
         assert 0.5 * error < defect.error_backward(system, scheme, forward, off, backward) < 6 * error
