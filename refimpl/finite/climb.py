@@ -151,10 +151,12 @@ def climb(
                 reach = max(reach, (sweep + 2) * ratios[-1])  # the first of these sweeps is the second from a constant
         factor = max(ratios[-2:], default=1.0)
         if count == following == nodes and sweep > 0 and _settled(change, factor, rtol, noise):
-            inside = factor * relative_change(xp, stages, old)  # the end is one sweep ahead of the stages
+            # The end is one sweep ahead of the stages, and may have converged by chance where they have not.
+            slow = max(factor, min(SLOW, reach / (sweep + 2)))
+            inside = slow * relative_change(xp, stages, old)
             last = xp.abs(end - before)
             own = largest_ratio(xp, last, size(stages, rates.kept))
-            if _settled(inside, factor, rtol, noise) and own <= NOT_WORSE * max(change, rtol, noise):
+            if _settled(inside, slow, rtol, noise) and own <= NOT_WORSE * max(change, rtol, noise):
                 left = last * min(1.0, factor / (1 - min(factor, SLOW)))
                 return Climbed(stages, rates, end, left, Pace(factor, reach))
         elif change > noise and (_no_end(changes) if patient else sweep > 3 and factor > SLOW):

@@ -28,7 +28,7 @@ from numpy.polynomial import legendre
 
 from refimpl.backend import Array, Namespace, from_host, namespace, overflow_is_checked, slices
 from refimpl.finite.climb import Rates, climb
-from refimpl.finite.forward import combine, largest_size, relative_size
+from refimpl.finite.forward import combine, largest_ratio, largest_size, relative_size
 from refimpl.finite.sweep import Backward, Forward, at_fewer_nodes, root_of_squares
 from refimpl.finite.system import System
 from refimpl.quadrature import Host, gauss_legendre, kronrod_extension, lagrange, lagrange_integrals
@@ -39,6 +39,9 @@ WHOLE = 3
 
 COARSE = 3
 """Nodes on which a displacement is followed."""
+
+PROBES = 4
+"""Vectors of random signs, with which the norm of ∂f/∂W is found."""
 
 TO_ITS_SIZE = 1.0
 """Tolerance with which a displacement is followed: what counts is its size."""
@@ -133,17 +136,16 @@ def of_forward(system: System, scheme: Scheme, solution: Forward) -> ForwardDefe
 @overflow_is_checked()
 def error_forward(system: System, solution: Forward, defect: ForwardDefect) -> float:
     """Estimated error of h_T and of φ(h_T), each relative to itself, for the worst sample."""
-    return _share(system, solution.flow.terminal, defect.moved[-1, ...])
+    end, moved = solution.flow.terminal, defect.moved[-1, ...]
+    turned = _turned(system, end, moved)
+    return max(relative_size(system.xp, moved, end), relative_size(system.xp, turned, system.activation.phi(end)))
 
 
 @overflow_is_checked()
 def error_backward(
     system: System, scheme: Scheme, solution: Forward, defect: ForwardDefect, adjoint: Backward
 ) -> float:
-    """Estimated error of λ_0 and of ∂f/∂W, each relative to itself, for the worst sample.
-
-    That of ∂f/∂W = ∫ λ φᵀ dt is no larger, relatively, than those of λ and of φ on the way, unless they cancel.
-    """
+    """Estimated error of λ_0 and of ∂f/∂W, each relative to itself, for the worst sample."""
     xp, at, last = system.xp, probe(scheme.b.size), scheme.steps - 1
     Wt, at_the_end = xp.matrix_transpose(system.W), lagrange(scheme.b.size, np.ones(1))
     displacements = []
@@ -167,12 +169,46 @@ def error_backward(
                 size[rows, :] += bend[-1, ...] * xp.abs(system.v[rows])[:, None]
         displacements.append(_with_signs(xp, size, integral))
     on_the_way = _followed(system, scheme, solution.flow.dphi, displacements, backward=True)
-    largest_phi = largest_size(xp, solution.flow.phi)
+    ends = solution.flow.boundary[1:, ...]
+    turned = _turned(system, ends, defect.moved)
     return max(
         relative_size(xp, on_the_way, adjoint.flow.boundary[:-1, ...]),
-        relative_size(xp, defect.missed / scheme.steps, largest_phi),
-        _share(system, solution.flow.boundary[1:, ...], defect.moved),
+        relative_size(xp, defect.moved, ends),
+        relative_size(xp, turned, system.activation.phi(ends)),
+        _share_of_gradient(system, scheme, solution, adjoint, defect.missed + turned, on_the_way),
     )
+
+
+def _share_of_gradient(
+    system: System, scheme: Scheme, solution: Forward, adjoint: Backward, off_phi: Array, off_lam: Array
+) -> float:
+    """Estimated error of ∂f/∂W = ∫ λ φᵀ dt relative to its Frobenius norm, for the worst sample.
+
+    In a step φ is off by no more than `off_phi`, (steps, n, N), what quadrature misses of it included, and that counts
+    times |λ|; λ is off by no more than `off_lam`, times |φ|. The norm is that of (∂f/∂W) r, for random signs r.
+    """
+    xp, (_, n, N), both = system.xp, solution.flow.phi.shape, (solution.flow.phi, adjoint.flow.stages)
+    units = [_unit(xp, values) for values in both]  # so that nothing underflows
+    weights = np.tile(scheme.step * scheme.b, scheme.steps)
+    signs = from_host(xp, np.random.default_rng(0).choice([-1.0, 1.0], (PROBES, n)), system.h0)
+    gradient = xp.zeros((PROBES, n, N), dtype=system.h0.dtype, device=system.h0.device)
+    sizes = [xp.zeros_like(off_phi[:, 0, :]) for _ in units]
+    for j, weight in enumerate(weights):
+        k = j // scheme.b.size
+        phi, lam = (values[j, ...] / unit for values, unit in zip(both, units, strict=True))
+        gradient += float(weight) * lam * xp.matmul(signs, phi)[:, None, :]
+        for size, values in zip(sizes, (phi, lam), strict=True):
+            size[k, :] = xp.maximum(size[k, :], xp.linalg.vector_norm(values, axis=0))
+    errors = [xp.linalg.vector_norm(off / unit, axis=1) for off, unit in zip((off_phi, off_lam), units, strict=True)]
+    error = scheme.step * xp.sum(sizes[0] * errors[1] + sizes[1] * errors[0], axis=0)
+    norm = xp.linalg.vector_norm(xp.reshape(gradient, (PROBES * n, N)), axis=0) / PROBES**0.5
+    return largest_ratio(xp, error, norm)
+
+
+def _unit(xp: Namespace, values: Array) -> Array:
+    """Largest size of each sample, (N,), and 1 where there is none."""
+    unit = xp.max(largest_size(xp, values), axis=0)
+    return xp.where(unit == 0, xp.ones_like(unit), unit)
 
 
 def _blocks(system: System, scheme: Scheme) -> Iterator[slice]:
@@ -200,12 +236,11 @@ def _some(xp: Namespace, values: Array) -> Array:
     return xp.stack([values[j, ...] for j in (0, points // 2, points - 1)])
 
 
-def _share(system: System, states: Array, moved: Array) -> float:
-    """What displacements `moved` ≥ 0 of h are of h, and what they make of φ(h), each relative to itself."""
+def _turned(system: System, states: Array, moved: Array) -> Array:
+    """What displacements `moved` ≥ 0 of h, one way or the other, make of φ(h)."""
     xp, phi = system.xp, system.activation.phi
     here = phi(states)
-    change = xp.maximum(xp.abs(phi(states + moved) - here), xp.abs(phi(states - moved) - here))
-    return max(relative_size(xp, moved, states), relative_size(xp, change, here))
+    return xp.maximum(xp.abs(phi(states + moved) - here), xp.abs(phi(states - moved) - here))
 
 
 def _followed(system: System, scheme: Scheme, dphi: Array, displacements: list[Array], *, backward: bool) -> Array:
@@ -219,6 +254,7 @@ def _followed(system: System, scheme: Scheme, dphi: Array, displacements: list[A
     last = 0 if backward else steps - 1
     moved[last, ...] = xp.max(moved, axis=0)
     W = system.W if system.single_weights is None else system.single_weights
+    unit = _unit(xp, moved)  # in which single precision has room for all
     total = xp.zeros_like(displacements[0], dtype=W.dtype)
     W = xp.matrix_transpose(W) if backward else W
     for k in reversed(range(steps)) if backward else range(steps):
@@ -230,13 +266,13 @@ def _followed(system: System, scheme: Scheme, dphi: Array, displacements: list[A
             values = at * xp.matmul(W, stages) if backward else xp.matmul(W, at * stages)
             return Rates(values, stages)
 
-        total = total + xp.astype(displacements[k], W.dtype, copy=False)
+        total = total + xp.astype(displacements[k] / unit, W.dtype, copy=False)
         first = rate(total[None, ...], math.inf).values
         step = climb(xp, total, scheme.step, first, rate, _size, slope.shape[0], TO_ITS_SIZE, backward=backward)
         if step is None:
             return xp.full_like(moved, math.inf)
         total = step.end
-        moved[k, ...] = xp.maximum(moved[k, ...], xp.astype(xp.abs(total), moved.dtype, copy=False))
+        moved[k, ...] = xp.maximum(moved[k, ...], unit * xp.astype(xp.abs(total), moved.dtype, copy=False))
     return moved
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from refimpl.backend import Array
+import math
+
+from refimpl.backend import Array, Namespace
 from refimpl.finite.system import System
 
 SINGLE = 2.0**-20
 """What a product in single precision rounds, relative to its terms: eight times their rounding."""
 
-ROUGH = 1e-3
+ROUGH = 1e-4
 """Change of a sweep above which its products may be rounded to single precision: the later sweeps damp that as well."""
+
+FALLS = 0.5
+"""Ratio of two changes up to which they are those of the sweeps, and not of the rounding."""
 
 
 class Product:
@@ -37,6 +42,7 @@ class Product:
         self.W, self.single = (W if W is None or not transposed else self.xp.matrix_transpose(W) for W in matrices)
         self.small = rtol / (16 * SINGLE)
         self.last: tuple[Array, Array] | None = None
+        self.before = math.inf
 
     def __call__(self, factors: Array, change: float) -> Array:
         """Products (m, n, N) of `factors` likewise, from a sweep after the one that changed by `change`.
@@ -47,7 +53,8 @@ class Product:
         if self.last is not None and self.last[0].shape != factors.shape:
             self.last = None
         last = self.last
-        rough = self.single is not None and change > ROUGH
+        rough = self.single is not None and change > ROUGH and change <= FALLS * self.before
+        self.before = change
         update = self.single is not None and change <= self.small
         products = xp.empty_like(factors) if last is None else last[1]
         for j in range(factors.shape[0]):
@@ -62,5 +69,13 @@ class Product:
         return products
 
     def _in_single(self, factor: Array) -> Array:
-        xp = self.xp
-        return xp.astype(xp.matmul(self.single, xp.astype(factor, xp.float32)), factor.dtype)
+        assert self.single is not None
+        return in_single(self.xp, self.single, factor)
+
+
+def in_single(xp: Namespace, W: Array, factor: Array) -> Array:
+    """W (n, n) in single precision times `factor` (n, N), each sample in units of its own size: none is too small."""
+    scale = xp.max(xp.abs(factor), axis=0, keepdims=True)
+    scale = xp.where(scale == 0, xp.ones_like(scale), scale)
+    product = xp.matmul(W, xp.astype(factor / scale, xp.float32))
+    return xp.astype(product, factor.dtype) * scale

@@ -41,7 +41,7 @@ def test_the_estimate_is_the_error_to_a_factor_of_a_few(activation, nodes, steps
     error_h, error = end_distance(system, found.terminal, exact.terminal), sweep_distance(system, found, exact)
     assert error_h < 3 * of_h + noise
     assert error < 3 * max(of_h, of_gradient) + noise
-    assert max(of_h, of_gradient) < 60 * error + noise
+    assert max(of_h, of_gradient) < 100 * error + noise  # what two nodes more gain: errors have no signs here
 
 
 def identity_system(nodes, steps):

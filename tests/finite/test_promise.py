@@ -7,8 +7,10 @@ import pytest
 
 from refimpl import AccuracyError, BlowUpError, Gauss, NeuralODE, Params, activations
 from refimpl.finite import adjoint
+from refimpl.finite.system import System
 from refimpl.scheme import gauss
 from refimpl.solvers import sweep_distance
+from tests import formulas
 
 ANALYTIC = [name for name, phi in activations.BUILTIN.items() if phi.analytic and phi.degree in (None, 1)]
 
@@ -47,3 +49,49 @@ def test_every_answer_is_as_accurate_as_was_asked(seed):
         assert sweep_distance(system, found, exact) <= rtol + 2 * noise, (net, theta.n, rtol, steps)
         answers += 1
     assert answers > 100
+
+
+def off(activation, W, v, h0, rtol, horizon=1.0):
+    """Largest relative error of h_T, φ(h_T), λ_0 and ∂f/∂W, in units of rtol."""
+    W, v, h0 = (np.asarray(values, dtype=float) for values in (W, v, h0))
+    system = System(np, activations.get(activation), horizon, W, v, h0[:, None])
+    found, exact = Gauss(rtol=rtol).sweep(system), adjoint.solve(system, gauss(24, 64, horizon)).sweep
+    gradients = [np.einsum("jin,jkn->ik", sweep.weighted_adjoint, sweep.phi) for sweep in (found, exact)]
+    return max(sweep_distance(system, found, exact), formulas.relative(*gradients)) / rtol
+
+
+@pytest.mark.parametrize("rtol", [1e-3, 1e-6, 1e-9])
+@pytest.mark.parametrize("w", [33.2, 100.0, 200.0])
+def test_a_gradient_that_is_small_because_its_parts_cancel_is_as_accurate(w, rtol):
+    """∂f/∂W is small here against |λ| |φ|, so that h_T and λ_0 are much more accurate than it."""
+    assert off("silu", [[0, 0], [w, 0]], [w / 3, -1], [1, 0], rtol) < 1
+
+
+def test_a_chain_whose_end_converges_before_its_stages():
+    """λ_0 has superconverged, by a factor of 100 in a sweep, where the stages have not."""
+    W = np.diag([3.80, 1.28, 1.63], -1)
+    assert off("cos", W, [0, 0, 0, 1.018], [0.854, -17.93, -0.446, 0.610], 4.7e-7) < 0.5
+
+
+@pytest.mark.parametrize("rtol", [1e-3, 1e-6, 1e-9, 1e-12])
+def test_what_is_too_small_for_single_precision_is_as_accurate(rtol):
+    """One neuron with tanh: sinh h_t = e^{wt} sinh h_0, and λ_0 = φ'(h_T) φ(h_T) / φ(h_0) is 6e-52."""
+    w, T, h0 = 5.0, 12.0, 0.5
+    net, theta = NeuralODE("tanh", horizon=T), Params(np.array([[h0]]), np.array([[w]]), np.ones(1))
+    sinh = np.exp(w * T) * np.sinh(h0)
+    exact = 1 / (1 + sinh**2) / np.tanh(h0) / (1 + sinh**-2) ** 0.5
+    assert net.jacobian(theta, np.ones((1, 1)), Gauss(rtol=rtol)).U[0, 0, 0] == pytest.approx(exact, rel=rtol)
+    for activation in ("softplus", "sigmoid"):
+        assert off(activation, [[0, 0], [20, 0]], [0, 1], [0.2, -120], rtol) < 1
+
+
+@pytest.mark.parametrize("activation", ["identity", "tanh", "sin", "gelu"])
+@pytest.mark.parametrize("tiny", [1e-40, 1e-46, 1e-100])
+def test_a_tiny_input_is_solved_as_well_as_its_neighbours(activation, tiny):
+    net = NeuralODE(activation)
+    theta = net.init(16, 2, seed=0)
+    X = np.array([[1, 0], [0, tiny]])
+    for rtol in (1e-3, 1e-9):
+        system = net._prepare(theta, X, Gauss())[2]
+        exact = adjoint.solve(system, gauss(24, 4, 1.0)).sweep
+        assert sweep_distance(system, Gauss(rtol=rtol).sweep(system), exact) < rtol
