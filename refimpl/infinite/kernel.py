@@ -143,6 +143,8 @@ class Limit:
         ------
         ValueError, TypeError
             A ResNet; bad inputs, norms that are out of range among them; arrays of another library.
+        BlowUpError
+            There is no K_∞: for quadratic φ the variance of an input escapes before T, as in `ntk`.
         ImportError
             python-flint, the extra `proof`, is absent.
 

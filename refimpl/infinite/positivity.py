@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -36,10 +37,13 @@ import numpy as np
 
 from refimpl.activations import BUILTIN
 from refimpl.errors import AccuracyError
-from refimpl.infinite.inputs import norms_in_range
+from refimpl.infinite.convergence import LimitProblem
+from refimpl.infinite.covariance import CovarianceDivergenceError
+from refimpl.infinite.inputs import norms_in_range, pairs_of
 from refimpl.infinite.null_vectors import null_vector, ratio
 from refimpl.infinite.power_series import log_slopes, power_series
 from refimpl.quadrature import Host
+from refimpl.solvers import Gauss
 
 if TYPE_CHECKING:
     from refimpl.network import NeuralODE
@@ -102,6 +106,7 @@ def positivity(net: NeuralODE, X: Host) -> Certificate:
     if not exact:
         return Certificate(True, math.inf, None, "there are no inputs", math.inf)
     norms = norms_in_range(X)
+    _refuse_blow_up(net, X, norms)
     found = null_vector(net, exact)
     if found is not None:
         vector, reason = found
@@ -114,6 +119,16 @@ def positivity(net: NeuralODE, X: Host) -> Certificate:
     return bound
 
 
+def _refuse_blow_up(net: NeuralODE, X: Host, norms: Host) -> None:
+    """Raise `BlowUpError` where a polynomial φ has no K_∞ up to T: the variance of the largest input escapes first."""
+    if net.phi.degree is None or net.phi.degree < 2:
+        return
+    largest = int(np.argmax(norms))
+    pair, _ = pairs_of(np, X[largest : largest + 1], None, directions_only=False)
+    with suppress(AccuracyError):  # nobody knows: the bound says the same, or is one of its own accuracy
+        LimitProblem(net, Gauss()).kernels(np, pair)
+
+
 def _bound(net: NeuralODE, X: Host, norms: Host, exact: Sequence[Sequence[Fraction]]) -> Certificate:
     if not norms.all():
         return Certificate(None, 0.0, None, "an input is zero, and has no direction")
@@ -123,7 +138,7 @@ def _bound(net: NeuralODE, X: Host, norms: Host, exact: Sequence[Sequence[Fracti
         if any(ratio(x, y) is not None for x, y in combinations(exact, 2)):
             return Certificate(None, 0.0, None, "inputs are collinear: every power of the Gram matrix is singular")
         return _of_different_norms(net, X, norms)
-    except AccuracyError as error:
+    except (AccuracyError, CovarianceDivergenceError) as error:
         return Certificate(None, 0.0, None, f"the coefficients are not known well enough: {error}")
 
 

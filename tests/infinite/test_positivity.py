@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from refimpl import AccuracyError, Activation, Euler, NeuralODE
+from refimpl import AccuracyError, Activation, BlowUpError, Euler, NeuralODE
 from refimpl.activations import BUILTIN
 from refimpl.data import sphere
 from refimpl.infinite import positivity as module
@@ -305,3 +305,26 @@ def test_norms_whose_squares_over_or_underflow_are_refused_as_by_the_kernel(size
     for method in (limit.positivity, limit.ntk):
         with pytest.raises(ValueError, match="rows of norm"):
             method(size * np.eye(2))
+
+
+@pytest.mark.parametrize(
+    "X",
+    [2 * sphere(4, 3, seed=0), np.asarray([[1.0, 0], [2, 0], [0, 1]]), np.asarray([[2.0, 0], [2, 0]])],
+    ids=["sphere", "collinear", "equal"],
+)
+def test_where_there_is_no_kernel_there_is_no_certificate(X):
+    limit = NeuralODE("quadratic").limit()
+    with pytest.raises(BlowUpError, match="escapes to infinity near t = ") as expected:
+        limit.ntk(X)
+    with pytest.raises(BlowUpError) as raised:
+        limit.positivity(X)
+    assert str(raised.value) == str(expected.value)
+    assert raised.value.time == expected.value.time
+
+
+def test_a_variance_that_cannot_be_followed_leaves_a_certificate_without_a_bound():
+    X = sphere(4, 3, seed=0)
+    certificate = NeuralODE("relu", horizon=100.0).limit().positivity(X)  # the variance passes 1e100 on the way
+    assert certificate.strictly_positive is True
+    assert certificate.lower_bound == 0
+    assert "there is no bound" in certificate.reason
