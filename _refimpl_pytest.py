@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("refimpl", "conformance with refimpl")
     group.addoption(
         "--refimpl",
-        metavar="PACKAGE.MODULE:CANDIDATE",
+        metavar="PACKAGE.MODULE[:CANDIDATE]",
         help="compare this implementation with every golden vector of refimpl, a test for each quantity",
     )
     group.addoption(

@@ -511,6 +511,23 @@ def test_a_candidate_that_cannot_be_loaded_is_an_error_in_one_line(
     assert says in run("check", f"{module}:Candidate", status=2).stderr
 
 
+@pytest.mark.parametrize("spec", ["bare_module", "bare_package:inner"])
+def test_check_takes_a_module(spec: str, checked: Any, folder: Path) -> None:
+    called = checked(True)
+    Path("bare_package").mkdir()
+    for file in ("bare_module.py", "bare_package/__init__.py", "bare_package/inner.py"):
+        Path(file).write_text("" if "init" in file else "def ntk(U, W, v, X, settings):\n    return X @ X.T\n")
+    run("check", spec)
+    assert called["candidate"].ntk.__module__ == spec.replace(":", ".")
+
+
+def test_check_says_what_a_module_lacks(folder: Path) -> None:
+    Path("lacking.py").write_text("class Mine:\n    pass\n")
+    said = run("check", "lacking", status=2).stderr
+    assert "package.module:Candidate" in said
+    assert "has none of predict" in said
+
+
 def test_check_judges_a_real_candidate(folder: Path) -> None:
     (folder / "resnets.py").write_text(
         "import refimpl\n"

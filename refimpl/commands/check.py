@@ -20,11 +20,13 @@ NOTES = f"""
 \b
 Examples:
   refimpl check mypackage.adapter:Candidate
+  refimpl check mypackage.adapter
   refimpl check adapter:Candidate --quantity ntk --activation relu --digits 6
   refimpl check adapter:Candidate --json scorecard.json --plot scorecard.png
 
-CANDIDATE is a class, an object or a module with any of predict(U, W, v, X, settings), gradient, ntk, resnet_predict, …:
-plain functions of arrays, as the documentation of refimpl.conformance.Candidate says.
+CANDIDATE is a class or an object in the module, or is left out where the module itself has the functions: any of
+predict(U, W, v, X, settings), gradient, ntk, resnet_predict, …, plain functions of arrays, as the documentation of
+refimpl.conformance.Candidate says.
 
 The current folder can be imported from, as with python -m. --quantity, --flag and --activation may be repeated.
 
@@ -59,7 +61,7 @@ def _digits(context: click.Context, parameter: click.Parameter, value: float) ->
 
 
 @click.command(epilog=NOTES)
-@click.argument("candidate", metavar="PACKAGE.MODULE:CANDIDATE")
+@click.argument("candidate", metavar="PACKAGE.MODULE[:CANDIDATE]")
 @selection(multiple=True)
 @click.option("--digits", type=float, default=8.0, callback=_digits, show_default=True, help="That must be right.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scorecard to this file.")
@@ -109,9 +111,6 @@ def _load(candidate: str) -> Any:
     """The candidate; whatever its modules raise is told in a line, since it is not refimpl's error."""
     from refimpl.conformance.check import load
 
-    module, colon, name = candidate.partition(":")
-    if not (module and colon and name):
-        raise click.UsageError(f"{candidate!r} is not of the form package.module:Candidate")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:

@@ -28,6 +28,9 @@ BY_CHANCE = 0.1
 MOST = 17.0
 """Digits of an answer that is right to the last bit."""
 
+FORMS = "a candidate is given as package.module:Candidate, or as package.module"
+"""What `load` takes."""
+
 
 def check_conformance(
     candidate: Any,
@@ -213,22 +216,36 @@ def one_line(message: object) -> str:
 
 
 def load(spec: str) -> Any:
-    """The candidate that ``package.module:Candidate`` names; a class is called without arguments.
+    """The candidate that ``package.module:Candidate`` or ``package.module`` names; a class is called without arguments.
 
     Raises
     ------
     ValueError
-        It is not of this form.
+        It is not of this form, or a module by its name alone has no function of a candidate.
     ImportError, AttributeError
         There is no such module, or nothing of this name in it.
     """
     module, colon, name = spec.partition(":")
-    if not (module and colon and name):
-        raise ValueError(f"a candidate is given as package.module:Candidate; got {spec!r}")
+    if not module or (colon and not name):
+        raise ValueError(f"{FORMS}; got {spec!r}")
     found: Any = importlib.import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
+    if not colon and not implemented(found):
+        raise ValueError(f"{FORMS} with such functions; {spec!r} has none of {', '.join(QUANTITIES)}")
+    for part in name.split(".") if colon else ():
+        found = _member(found, part)
     return found() if isinstance(found, type) else found
+
+
+def _member(found: Any, name: str) -> Any:
+    """An attribute; of a package also a module that nobody has imported yet."""
+    if isinstance(found, ModuleType) and not hasattr(found, name):
+        whole = f"{found.__name__}.{name}"
+        try:
+            return importlib.import_module(whole)
+        except ModuleNotFoundError as error:
+            if error.name != whole:
+                raise
+    return getattr(found, name)
 
 
 def _chosen(name: str, given: Iterable[str] | None, allowed: Sequence[str]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from refimpl.conformance.check import (
     implemented,
     judge,
     load,
+    name_of,
     relative_error,
     required,
 )
@@ -425,9 +426,40 @@ def test_a_candidate_is_loaded_by_name():
     assert load("refimpl.conformance:cases") is cases
 
 
-@pytest.mark.parametrize("spec", ["refimpl.conformance.own", "refimpl.conformance.own:", ":Default", ""])
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package whose module `inner` is a candidate, and is imported by nothing."""
+    name = f"package_of_{tmp_path.name}"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text("")
+    (tmp_path / name / "inner.py").write_text("def predict(U, W, v, X, settings):\n    return 0 * X[:, 0]\n")
+    (tmp_path / name / "faulty.py").write_text("import nothing_of_this_name\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return name
+
+
+@pytest.mark.parametrize("separator", [".", ":"])
+def test_a_module_with_its_functions_is_a_candidate(package, separator):
+    module = load(f"{package}{separator}inner")
+    assert implemented(module) == ("predict",)
+    assert name_of(module) == f"{package}.inner"
+
+
+def test_a_module_of_a_package_that_is_absent_or_faulty_is_told_apart(package):
+    with pytest.raises(AttributeError, match="no attribute 'absent'"):
+        load(f"{package}:absent")
+    with pytest.raises(ModuleNotFoundError, match="nothing_of_this_name"):
+        load(f"{package}:faulty")
+
+
+def test_a_module_without_a_function_of_a_candidate_is_refused():
+    with pytest.raises(ValueError, match=r"'refimpl\.errors' has none of predict, "):
+        load("refimpl.errors")
+
+
+@pytest.mark.parametrize("spec", ["refimpl.conformance.own:", ":Default", ""])
 def test_a_name_of_another_form_is_refused(spec):
-    with pytest.raises(ValueError, match=r"a candidate is given as package\.module:Candidate; got"):
+    with pytest.raises(ValueError, match=r"a candidate is given as package\.module:Candidate, or as package\.module"):
         load(spec)
 
 
