@@ -24,7 +24,8 @@ def main(arguments=None):
 def parser():
     whole = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="This package against other ODE libraries. Those that are not installed are named and left out.",
+        description="This package against other ODE libraries. Those that are not installed are "
+        "left out, and named, unless --peers asks for them.",
         epilog="example: python -m benchmarks gradient --sizes 512x64 --peers diffrax",
     )
     commands = whole.add_subparsers(dest="command", required=True)
@@ -41,8 +42,8 @@ def parser():
             command.add_argument("--turns", type=_count, default=7, metavar="K", help="times to measure (%(default)s)")
         if name in ("gradient", "ntk", "train"):
             command.add_argument(
-                "--peers", nargs="*", choices=LIBRARIES, default=LIBRARIES, metavar="NAME",
-                help=f"compare with these, of {', '.join(LIBRARIES)} (all); without a name with none",
+                "--peers", nargs="*", choices=LIBRARIES, metavar="NAME",
+                help=f"compare with these, of {', '.join(LIBRARIES)} (all that are there); without a name with none",
             )  # fmt: skip
         if name in ("gradient", "ntk"):
             command.add_argument("--sizes", type=_sizes, metavar="nxN,…", help="as 512x64,2048x128")
@@ -67,10 +68,13 @@ def accuracy(given):
 
 def speed(given):
     """Run the module of the command's name: its `measure` returns results, its `table` prints them."""
-    from benchmarks import output, timing  # only now that the arguments are known to be right: it takes seconds
+    from benchmarks import output, peers, timing  # only now that the arguments are known to be right: it takes seconds
 
     command = importlib.import_module(f"benchmarks.{given.command}")
-    results = command.measure(given, timing.QUICK if given.quick else timing.Plan(turns=given.turns), say)
+    try:
+        results = command.measure(given, timing.QUICK if given.quick else timing.Plan(turns=given.turns), say)
+    except peers.AbsentPeerError as error:
+        parser().error(str(error))
     text = command.table(results)
     print(text)
     print(*output.write(results, text, given.out), sep="\n")

@@ -10,6 +10,7 @@ import numpy as np
 
 import refimpl
 from benchmarks.environment import versions
+from benchmarks.peers import INSTALL
 from refimpl.conformance.candidate import Settings
 
 QUANTITIES = ("predict", "gradient", "ntk")
@@ -132,7 +133,7 @@ def run(exponents, say):
             measurements += measure(method, exponents)
         except ImportError as error:
             absent[method.group] = str(error)
-            say(f"{method.group} left out: {error}")
+            say(f"{method.group} left out: {error}; to install it: {INSTALL}")
     return {
         "versions": versions(PACKAGES),
         "network": {"width": WIDTH, "dim": DIM, "samples": SAMPLES, "horizon": HORIZON, "seed": SEED},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -282,9 +283,25 @@ def test_a_kernel_of_which_few_rows_fit_into_memory_is_the_same(monkeypatch: pyt
     assert relative_error(answer, flat(problem.of("ntk", comparison.FINE))) < 1e-6
 
 
-def test_libraries_that_are_absent_are_named() -> None:
+def test_libraries_that_are_absent_are_named_with_what_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "LIBRARIES", ("no_such_library",))
     said: list[str] = []
-    found, absent = peers.installed(["no_such_library"], said.append)
+    found, absent = peers.installed(None, said.append)
     assert found == []
     assert list(absent) == ["no_such_library"]
     assert "no_such_library is left out" in said[0]
+    assert "pip install -e '.[peers]' -c constraints.txt" in said[0]
+
+
+@pytest.mark.parametrize("name", ["gradient", "ntk", "train"])
+def test_a_library_that_was_asked_for_by_name_must_be_there(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "benchmarks.peers.diffrax", None)  # its import fails, installed or not
+    with pytest.raises(SystemExit) as ended:
+        command.main([name, "--quick", "--peers", "diffrax", "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "diffrax" in said
+    assert "pip install -e '.[peers]' -c constraints.txt" in said
+    assert not (tmp_path / "out").exists()

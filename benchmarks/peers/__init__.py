@@ -34,15 +34,30 @@ METHODS = (
 LIBRARIES = tuple(dict.fromkeys(method.library for method in METHODS))
 
 
-def installed(libraries, say):
-    """Those of `libraries` that can be imported, and a message for each of the others."""
+INSTALL = "pip install -e '.[peers]' -c constraints.txt"
+
+
+class AbsentPeerError(ImportError):
+    """A library that was asked for by name cannot be imported."""
+
+
+def installed(named, say):
+    """Those of the `named` libraries, by default all, that can be imported; of all, with a message for each other one.
+
+    Raises
+    ------
+    AbsentPeerError
+        One that was named cannot be imported: a comparison without it is not the one that was asked for.
+    """
     found, absent = [], {}
-    for library in libraries:
+    for library in LIBRARIES if named is None else named:
         try:
             importlib.import_module(f"benchmarks.peers.{library}")
         except ImportError as error:
+            if named is not None:
+                raise AbsentPeerError(f"{library} cannot be imported ({error}); to install it: {INSTALL}") from error
             absent[library] = str(error)
-            say(f"{library} is left out: {error}")
+            say(f"{library} is left out: {error}; to install it: {INSTALL}")
         else:
             found.append(library)
     return found, absent
