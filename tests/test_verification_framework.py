@@ -277,6 +277,27 @@ def page(package: Any, tmp_path: Path) -> str:
     return (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
+def test_scopes_and_cited_claims_are_given_by_name_and_link(package: Any, tmp_path: Path) -> None:
+    sources = {id: fake(id, verdict="Verdict.HOLDS_WITH_SCOPE") for id in ("prop1", "prop2", "thm1")}
+    scope = "Where `a`, `elsewhere` and `nowhere` hold for $v$."
+    more = f'Claim("more", "C.", Verdict.HOLDS_WITH_SCOPE, 1, 1, scope="{scope}"), Claim("a", '
+    sources["prop1"] = sources["prop1"].replace('Claim("a", ', more)
+    sources["prop2"] = sources["prop2"].replace('Claim("b", ', 'Claim("elsewhere", ')
+    sources["thm1"] = sources["thm1"].replace("size={", 'scope="Never at once.", size={')
+    main(["--out", str(tmp_path)], package=package(**sources))
+    html = (tmp_path / "report.html").read_text("utf-8")
+    links = (
+        '<li><a href="#prop1-more">more</a>: Where <a href="#prop1-a">a</a>, <a href="#prop2-elsewhere">elsewhere</a> '
+        "and <code>nowhere</code> hold for "
+    )
+    assert links in html
+    assert '<li><a href="#prop1-a">a</a>: For ' in html
+    assert '<p class="scope"><strong>Scope of single claims:</strong></p>' in html
+    assert '<p class="scope"><strong>Scope.</strong> Never at once.</p>' in html
+    assert '<tr role="row" id="prop2-elsewhere">' in html
+    assert "`" not in html
+
+
 def test_the_page_loads_nothing_and_runs_nothing(page: str) -> None:
     tags = Page(page).tags
     assert not re.search(r"https?:|url\(|@import|//\w+\.", page)

@@ -22,6 +22,7 @@ from verification.statement import Verdict
 TEMPLATES = Path(__file__).parent / "templates"
 
 _SENTENCE = re.compile(r"((?:\\\$|\$[^$]*\$|[^$])+?(?<!i\.e)(?<!e\.g)\.)\s")  # its full stop is not in a formula
+_CITED = re.compile(r"`([a-z0-9-]+)`")
 _MEASURED = re.compile(r"\(measured: .*\)", re.DOTALL)
 
 
@@ -39,6 +40,7 @@ def page(report: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
         pictures={id: _picture(svg) for id, svg in figures.items()},
         counts={str(verdict): verdicts.count(verdict) for verdict in Verdict if verdict in verdicts},
         runs=_runs(report),
+        anchors=[(statement["id"], claim["id"]) for statement in report["statements"] for claim in statement["claims"]],
         css=Markup((TEMPLATES / "report.css").read_text("utf-8")),
     )  # fmt: skip
 
@@ -59,6 +61,37 @@ def gist(text: str) -> str:
     if measured is None or measured.start() < sentence.end():
         return f"{sentence[1]} …"
     return f"{sentence[1]} … {measured[0]}."
+
+
+def scopes(statement: Mapping[str, Any]) -> tuple[str, dict[str, list[str]]]:
+    """The scope of a statement as a whole, and those of its claims, each with the ids of the claims that it restricts.
+
+    Examples
+    --------
+    >>> claims = [{"id": "a", "scope": "So."}, {"id": "b", "scope": ""}, {"id": "c", "scope": "So."}]
+    >>> scopes({"scope": "All. So.", "claims": claims})
+    ('All.', {'So.': ['a', 'c']})
+    """
+    found: dict[str, list[str]] = {}
+    for claim in statement["claims"]:
+        if claim["scope"].strip():
+            found.setdefault(claim["scope"].strip(), []).append(claim["id"])
+    whole, of_claims = statement["scope"], " ".join(found)
+    if not whole.endswith(of_claims):  # the first of the claims' scopes is that of the whole: it is said once
+        return whole, {}
+    return whole.removesuffix(of_claims).strip(), found
+
+
+@jinja2.pass_context
+def _cited(context: jinja2.runtime.Context, html: Markup, here: str) -> Markup:
+    """`html` with claims' ids between backticks as links: to the claim of statement `here`, or else the only one."""
+
+    def link(match: re.Match[str]) -> str:
+        places = [statement for statement, claim in context["anchors"] if claim == match[1]]
+        place = here if here in places else places[0] if len(places) == 1 else None
+        return f'<a href="#{place}-{match[1]}">{match[1]}</a>' if place else f"<code>{match[1]}</code>"
+
+    return Markup(_CITED.sub(link, html))
 
 
 def _picture(svg: bytes) -> dict[str, Any]:
@@ -91,7 +124,9 @@ def _templates() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(math=mathml.render, number=number, gist=gist, columns=_columns)
+    environment.filters.update(
+        math=mathml.render, number=number, gist=gist, columns=_columns, cited=_cited, scopes=scopes
+    )  # fmt: skip
     environment.globals.update(places=PAPER)
     return environment
 

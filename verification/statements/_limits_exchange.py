@@ -51,11 +51,11 @@ def as_stated(orders: list[Claim], uniform: Claim) -> Claim:
         "as-stated",
         r"(10) as written, with $\ne$ between the two limits of the network $f_\theta^L$ of (6), which shares its "
         r"weights. Counterexample: every one of these networks, since its error of the depth is at most $C/L$ with one "
-        r"$C$ for all widths (the claim exchange) and the limits $n \to \infty$ at fixed $L$ exist: proved for the law "
-        r"of $f$, with which the NTK agrees in numbers; for $\phi(z) = z$ a pencil does for $E \|h^L\|^2$ (the claim "
-        r"linear-plane). That the two may differ for some network is true, for instance for a linear perceptron (the "
-        r"claim perceptron) (measured: difference of the two limits of the law of $f$, relative; numbers alone would "
-        r"not show that it is zero).",
+        r"$C$ for all widths (the claim `exchange`) and the limits $n \to \infty$ at fixed $L$ exist: proved for the "
+        r"law of $f$, with which the NTK agrees in numbers; for $\phi(z) = z$ a pencil does for $E \|h^L\|^2$ (the "
+        r"claim `linear-plane`). That the two may differ for some network is true, for instance for a linear "
+        r"perceptron (the claim `perceptron`) (measured: difference of the two limits of the law of $f$, relative; "
+        r"numbers alone would not show that it is zero).",
         Verdict.FAILS if proved else Verdict.UNDECIDED,
         measured=law.measured, predicted=r"$\ne 0$", uncertainty=law.uncertainty,
         scope=r"For (6) the sign is $=$; $\ne$ needs another architecture.",

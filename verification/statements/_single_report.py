@@ -116,7 +116,7 @@ def _offset(shifted: Sequence[Single]) -> Claim:
         r"$C$ depends only on Lipschitz coefficients and $T$: those of $c + \sin$ do not depend on $c$, but one input "
         rf"needs $C = \sqrt{{2\kappa}} \ge \sqrt{{2}}\, c$ (measured: $C$ of trained networks for $n \to \infty$, "
         rf"${OFFSETS[-1]:g} + \sin$, $T = {SHORT:g}$, where $\sqrt{{2\kappa}} = {last.sharp:.4g}$; predicted: the same "
-        rf"as for $\sin$). It holds with $|\varphi(0)|$ and the $\sigma$'s beside them (constant-repaired).",
+        rf"as for $\sin$). It holds with $|\varphi(0)|$ and the $\sigma$'s beside them (`constant-repaired`).",
         Verdict.FAILS if high - high_wider > low + low_wider else Verdict.UNDECIDED,
         measured=high,
         predicted=low,
