@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import factorial
 from typing import Any
 
@@ -19,7 +20,8 @@ from verification.statements._pencil import INPUT, network
 from verification.statements._piecewise_linear import flow, gradient
 from verification.statements._relu_constructed import GAP, constructed, on_the_kink, third, third_by_euler, touching
 from verification.statements._relu_curves import flat
-from verification.statements._relu_deep import Deep, backpropagated, deep
+from verification.statements._relu_deep import Deep, backpropagated, deep, same_changes
+from verification.statements._relu_deep_report import bounded, crossing_places, extrapolation
 
 EPS = float(np.finfo(float).eps)
 
@@ -151,7 +153,7 @@ def made_up(fractions: Any) -> Deep:
     depths, fitted = 2.0 ** np.arange(3, 17), np.arange(101.0, 117.0)
     rows = [(A + np.outer(fractions(L), J)) for L in (depths, fitted)]
     places, of_fit = fractions(depths)[:, None], fractions(fitted)[:, None]
-    return Deep(3, depths, rows[0] / depths[:, None], np.ones(3), places, rows[1], of_fit, 1.0)
+    return Deep(3, depths, rows[0] / depths[:, None], np.ones(3), places, rows[1], of_fit, 1.0, np.ones(14, dtype=bool))
 
 
 def test_an_error_made_of_places_is_found_to_be_that() -> None:
@@ -162,6 +164,50 @@ def test_an_error_made_of_places_is_found_to_be_that() -> None:
     assert level < found.ceiling
     # Places seen are 1/3 and 2/3, which leaves −1/3 ≤ θ ≤ 4/3; the largest ‖A + θ J‖ is at both ends.
     assert found.ceiling == pytest.approx(np.linalg.norm([3.0, 4 / 3, -1 / 3]))
+
+
+def grown(found: Deep, power: float) -> Deep:
+    """Differences that fall as L^{power − 1}, also at the depths of the fit."""
+    fitted = np.arange(101.0, 117.0)[:, None] ** power * found.fitted
+    return replace(found, differences=found.depths[:, None] ** power * found.differences, fitted=fitted)
+
+
+@pytest.mark.parametrize("power", [0.1, 0.2, 0.5, 0.9])
+def test_a_difference_that_falls_more_slowly_than_one_over_the_depth_is_not_bounded_by_it(power: float) -> None:
+    """Its remainder grows with it: an allowance from the depths that are judged would be the triangle inequality."""
+    found = made_up(lambda L: L / 3 - np.floor(L / 3))
+    assert bounded(found).verdict.value == "holds"
+    assert bounded(grown(found, power)).verdict.value == "fails-as-stated"
+    assert crossing_places(grown(found, power)).verdict.value == "fails-as-stated"
+
+
+def test_a_depth_with_another_crossing_is_left_out_and_nothing_is_allowed_for_it() -> None:
+    found = made_up(lambda L: L / 3 - np.floor(L / 3))
+    off = found.depths == 64
+    spoiled = replace(found, differences=np.where(off[:, None], 12 * found.differences, found.differences))
+    assert bounded(spoiled).uncertainty > 1
+    assert extrapolation(spoiled).measured < -1.2
+    judged = replace(spoiled, aligned=~off)
+    assert judged.depths[judged.settled][0] == 128
+    assert bounded(judged).uncertainty <= 1e-10
+    assert extrapolation(judged).verdict.value == "holds"
+    assert extrapolation(judged).measured == pytest.approx(-1, abs=0.01)
+    nowhere = replace(found, aligned=found.depths < 60000)
+    assert {claim(nowhere).verdict.value for claim in (bounded, extrapolation, crossing_places)} == {"undecided"}
+
+
+def test_extrapolation_that_does_help_fails_the_claim_that_it_does_not() -> None:
+    found = made_up(lambda L: 0 * L)
+    second = found.differences + found.depths[:, None] ** -2.0
+    assert extrapolation(replace(found, differences=second)).verdict.value == "fails-as-stated"
+
+
+def test_crossings_are_compared_by_neuron_and_layer() -> None:
+    h = np.array([[-1.0, 1.0], [1.0, 1.0], [2.0, -1.0]])
+    assert same_changes(h, [(2.0, 1), (1.0 + 1e-12, 0)])
+    assert not same_changes(h, [(1.0, 0)])
+    assert not same_changes(h, [(1.0, 1), (2.0, 0)])
+    assert not same_changes(h, [(1.0, 0), (1.0, 0), (2.0, 1)])
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from refimpl.finite.branches import Branches
 from refimpl.finite.kinks import follow
 from verification import Config
 from verification.fit import PowerLaw, power_law
-from verification.statements._data import DIM, Array, inputs
+from verification.statements._data import DIM, Array, Mask, inputs
 from verification.statements._relu_curves import Exact, flat
 
 WIDTHS = {False: 16, True: 64}
@@ -25,6 +25,9 @@ DEEPEST = 16
 
 FITTED = (1531, 1627, 1723, 1847, 1949, 2053, 2161, 2273, 2381, 2503, 2633, 2767, 2903, 3049, 3203, 3361)
 """Depths from which the parts of the error are found: primes, so that crossings fall anywhere within a step."""
+
+SHALLOWEST = 64
+"""Least depth that counts: the terms that are dropped are of order 1/L against those that are kept."""
 
 ADAPTIVE = {
     "SolveIVP, default (DOP853, 1e-10)": SolveIVP(),
@@ -74,6 +77,9 @@ class Deep:
         L (∇f^L − ∇f) and positions at the depths `FITTED`.
     slowest : float
         Smallest |ḣ_i| at a crossing.
+    aligned : array of bool, shape (k,)
+        Whether every neuron of the ResNet changes its side at these layers and at no others: as often as in the
+        Neural ODE, and thus with its sign at T.
     references : dict from str to array, shape (parameters,)
         ∇f by solvers.
     """
@@ -86,6 +92,7 @@ class Deep:
     fitted: Array
     fitted_positions: Array
     slowest: float
+    aligned: Mask
     references: dict[str, Array] = field(default_factory=dict)
 
     @property
@@ -100,7 +107,29 @@ class Deep:
         total: Array = np.linalg.norm(2 * self.differences[1:] - self.differences[:-1], axis=1)
         return total
 
-    def slope(self, values: Array, first: int = 64) -> PowerLaw:
+    @property
+    def settled(self) -> Mask:
+        """Depths of `SHALLOWEST` layers at least, beyond the last whose ResNet has other crossings than the Neural ODE.
+
+        There and nowhere else is an error made of the places of the crossings.
+        """
+        beyond = np.logical_and.accumulate(self.aligned[::-1])[::-1]
+        counted: Mask = beyond & (self.depths >= SHALLOWEST)
+        return counted
+
+    @property
+    def allowed(self) -> Array:
+        """Largest ‖L (∇f^L − ∇f) − A − Σ_c θ_c J_c‖ by terms O(1/L), as large as the first settled depth has them.
+
+        Their coefficient, too, depends on the places of the crossings, which are others at every depth: a factor of 2.
+        They count at L itself, and at the depths `FITTED` with the weights that these have in A + Σ_c θ_c J_c.
+        """
+        first = int(np.argmax(self.settled))
+        weights = np.abs(_with_one(self.positions) @ np.linalg.pinv(_with_one(self.fitted_positions))).sum(axis=1)
+        largest: Array = 2 * self._left[first] * self.depths[first] * (1 / self.depths + weights / FITTED[0])
+        return largest
+
+    def slope(self, values: Array, first: int = SHALLOWEST) -> PowerLaw:
         """Exponent of a curve that ends at the last depth, from the depth `first` on."""
         depths = self.depths[-len(values) :]
         return power_law(depths[depths >= first], values[depths >= first])
@@ -116,16 +145,21 @@ class Deep:
 
         A place is known up to a shift of its unit interval; what was seen of it leaves an interval somewhat wider.
         """
-        seen = np.concatenate([self.positions[self.depths >= 64], self.fitted_positions])
+        seen = np.concatenate([self.positions[self.settled], self.fitted_positions])
         edges = zip(seen.max(axis=0) - 1, seen.min(axis=0) + 1, strict=True)
         return max(float(np.linalg.norm(np.array([1.0, *corner]) @ self._parts)) for corner in product(*edges))
 
     @property
+    def _left(self) -> Array:
+        """‖L (∇f^L − ∇f) − A − Σ_c θ_c J_c‖; A and J_c are fitted at the depths `FITTED` only."""
+        left = self.depths[:, None] * self.differences - _with_one(self.positions) @ self._parts
+        total: Array = np.linalg.norm(left, axis=1)
+        return total
+
+    @property
     def remainder(self) -> Array:
-        """What A + Σ_c θ_c J_c leaves of L (∇f^L − ∇f), relative; A and J_c are fitted at the depths `FITTED` only."""
-        scaled = self.depths[:, None] * self.differences
-        left = scaled - _with_one(self.positions) @ self._parts
-        share: Array = np.linalg.norm(left, axis=1) / np.linalg.norm(scaled, axis=1)
+        """What A + Σ_c θ_c J_c leaves of L (∇f^L − ∇f), relative."""
+        share: Array = self._left / (self.depths * self.norm)
         return share
 
 
@@ -142,17 +176,19 @@ def deep(config: Config) -> tuple[Deep, Deep]:
     path = follow(Branches(net.phi), theta.W / math.sqrt(width), theta.U @ x[0], net.horizon, 1e-12)
     moments = [(crossing.neuron, crossing.time, crossing.speed > 0) for crossing in path.crossings]
 
-    def along(depths: Sequence[int]) -> tuple[Array, Array]:
-        differences, places = [], []
+    def along(depths: Sequence[int]) -> tuple[Array, Array, Mask]:
+        differences, places, aligned = [], [], []
         for L in depths:
             found, h = backpropagated(net, theta, x[0], L)
             differences.append(found - exact.gradient[0])
             places.append([_place(h[:, i], L * t / net.horizon, up) for i, t, up in moments])
-        return np.stack(differences), np.reshape(places, (len(depths), len(moments)))
+            expected = [(p + L * t / net.horizon, i) for p, (i, t, _) in zip(places[-1], moments, strict=True)]
+            aligned.append(same_changes(h, expected))
+        return np.stack(differences), np.reshape(places, (len(depths), len(moments))), np.asarray(aligned)
 
     powers = [1 << k for k in range(3, DEEPEST + 1)]
-    differences, positions = along(powers)
-    fitted, fitted_positions = along(FITTED)
+    differences, positions, aligned = along(powers)
+    fitted, fitted_positions, _ = along(FITTED)
     references = {name: flat(net.jacobian(theta, x, solver))[0] for name, solver in ADAPTIVE.items()}
     single = Params(*(block.astype(np.float32) for block in (theta.U, theta.W, theta.v)))
     rounded = net.jacobian(single, x.astype(np.float32), SolveIVP(rtol=1e-6, atol=1e-7))
@@ -160,14 +196,15 @@ def deep(config: Config) -> tuple[Deep, Deep]:
     references["KinkEvents, default (1e-10)"] = flat(net.jacobian(theta, x, KinkEvents()))[0]
     relu = Deep(
         width, np.asarray(powers, dtype=np.float64), differences, exact.gradient[0], positions,
-        np.asarray(FITTED)[:, None] * fitted, fitted_positions, exact.slowest, references,
+        np.asarray(FITTED)[:, None] * fitted, fitted_positions, exact.slowest, aligned, references,
     )  # fmt: skip
     smooth = flat(control.jacobian(theta, x, Gauss()))[0]
     shallow = powers[: 13 - 3]
     analytic = np.stack([backpropagated(control, theta, x[0], L)[0] - smooth for L in shallow])
     nothing = np.empty((0, 0))
     return relu, Deep(
-        width, np.asarray(shallow, dtype=np.float64), analytic, smooth, nothing, nothing, nothing, np.inf
+        width, np.asarray(shallow, dtype=np.float64), analytic, smooth, nothing, nothing, nothing, np.inf,
+        np.ones(len(shallow), dtype=bool),
     )  # fmt: skip
 
 
@@ -176,3 +213,11 @@ def _place(h: Array, crossing: float, up: bool) -> float:
     near = max(int(crossing) - 8, 0)
     beyond = h[near:] > 0 if up else h[near:] <= 0
     return near + int(np.argmax(beyond)) - crossing
+
+
+def same_changes(h: Array, expected: Sequence[tuple[float, int]]) -> bool:
+    """Whether the layers h, of shape (L + 1, n), change their side of the kink as `expected`, (layer, neuron) each."""
+    layers, neurons = np.nonzero(np.diff(h > 0, axis=0))
+    return sorted(zip((layers + 1).tolist(), neurons.tolist(), strict=True)) == sorted(
+        (round(layer), neuron) for layer, neuron in expected
+    )
