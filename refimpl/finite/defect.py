@@ -6,14 +6,12 @@ Between the nodes c_j of a step the collocation polynomial u leaves the defect
 
 and the error of h at the end of the step is ∫ Φ(t_1, t) W δ(t) dt, with Φ the flow of the linearised equation. δ is
 zero at the nodes and orthogonal to low degrees as long as it is resolved, which is why Gauss schemes are accurate to
-twice the order of u. So the integrals ∫ P_k δ dt with Legendre polynomials, weighted as Φ has them, measure that
-error: m + 1 values of δ at the points that Kronrod adds to the Gauss nodes give them, and no product with W is needed
-on the way. For (3) the same with the defect of λ, to which comes what an error of h makes of φ'(h); and for
+twice the order of u. `refimpl.finite.probe` tells its integrals from m + 3 of its values, and no product with W is
+needed on the way. For (3) the same with the defect of λ, to which comes what an error of h makes of φ'(h); and for
 ∂f/∂W = ∫ λ φᵀ dt, where Gauss quadrature misses ∫ (Σ ℓ_j λ_j) δᵀ dt.
 
-A layer between two points of all these is seen from afar, neuron by neuron: signs of different neurons do not cancel
-here. At both ends of a step, beyond the outermost point, δ is compared with its interpolant through all points.
-What the flow makes of an error until T is followed along the linearised equation, as to its size.
+Signs of different neurons do not cancel here, so that a layer in one is seen whatever the others do. What the flow
+makes of an error until T is followed along the linearised equation, as to its size.
 """
 
 from __future__ import annotations
@@ -21,21 +19,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.polynomial import legendre
 
 from refimpl.backend import Array, Namespace, from_host, namespace, overflow_is_checked, slices
 from refimpl.finite.climb import Rates, climb
 from refimpl.finite.forward import combine, largest_ratio, largest_size, relative_size
+from refimpl.finite.probe import probe
 from refimpl.finite.sweep import Backward, Forward, at_fewer_nodes, root_of_squares
 from refimpl.finite.system import System
-from refimpl.quadrature import Host, gauss_legendre, kronrod_extension, lagrange, lagrange_integrals
+from refimpl.quadrature import lagrange
 from refimpl.scheme import Scheme
-
-WHOLE = 3
-"""Integrals, with P_0, P_1 and P_2, that count in full, whatever the weight of their polynomial in Φ and in λ."""
 
 COARSE = 3
 """Nodes on which a displacement is followed."""
@@ -46,58 +40,8 @@ PROBES = 4
 TO_ITS_SIZE = 1.0
 """Tolerance with which a displacement is followed: what counts is its size."""
 
-
 BLOCK = 1 << 15
 """Values of a block of neurons at all points of a step (256 KiB in float64)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Probe:
-    """Points of a step of unit length with m Gauss nodes: its start, the m + 1 of Kronrod, its end.
-
-    Parameters
-    ----------
-    values, integrals : ndarray, shape (m + 3, m)
-        ℓ_j and ∫_0 ℓ_j at the points.
-    beyond : ndarray, shape (m + 3, 1)
-        At the points, the polynomial that is 0 at all nodes and 1 at the end.
-    weights : ndarray, shape (m + 3, m + 3)
-        Maps δ at the points to its integrals with P_0, …, P_m, and to what the first and the last gap may hide.
-    """
-
-    values: Host
-    integrals: Host
-    beyond: Host
-    weights: Host
-
-    def seen(self, xp: Namespace, defect: Array, reach: float) -> tuple[Array, Array]:
-        """The integral of a defect (m + 3, n, N), and the largest of all that the weights see, without sign: (n, N).
-
-        Of P_k the flow e^{z (1 − t)} has z^k k!/(2k)! to leading order in z = κΔ, the `reach`: so much counts what is
-        integrated with it. For a linear equation, where δ is a multiple of P_m, that is all that there is.
-        """
-        counts = np.ones(len(self.weights))
-        counts[1:-2] = np.cumprod(reach / (4 * np.arange(1, len(counts) - 2) - 2))
-        counts[:WHOLE] = np.maximum(counts[:WHOLE], 1.0)
-        integrals = combine(xp, counts[:, None] * self.weights, defect)
-        return integrals[0, ...], xp.max(xp.abs(integrals), axis=0)
-
-
-@lru_cache(maxsize=64)
-def probe(nodes: int) -> Probe:
-    """The probe of Gauss steps of `nodes` nodes."""
-    added, weights = kronrod_extension(nodes)
-    points = np.concatenate([[0.0], added, [1.0]])
-    inner = slice(1, -1)
-    seen = np.zeros((nodes + 3, nodes + 3))
-    seen[:-2, inner] = legendre.legvander(2 * added - 1, nodes).T * weights
-    both = np.concatenate([gauss_legendre(nodes)[0], added])
-    for row, (end, gap) in enumerate(((0, added[0]), (-1, 1 - added[-1])), nodes + 1):
-        basis = legendre.legvander(2 * points[[end]] - 1, 2 * nodes)
-        through_all = np.linalg.solve(legendre.legvander(2 * both - 1, 2 * nodes).T, basis[0])
-        seen[row, inner], seen[row, end] = -gap * through_all[nodes:], gap
-    beyond = legendre.legval(2 * points - 1, np.eye(nodes + 1)[nodes])[:, None]
-    return Probe(lagrange(nodes, points), lagrange_integrals(nodes, points), beyond, seen)
 
 
 @dataclass(frozen=True, eq=False)

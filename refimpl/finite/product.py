@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from refimpl.backend import Array, Namespace
+from refimpl.backend import Array
 from refimpl.finite.system import System
 
 SINGLE = 2.0**-20
@@ -69,13 +69,9 @@ class Product:
         return products
 
     def _in_single(self, factor: Array) -> Array:
-        assert self.single is not None
-        return in_single(self.xp, self.single, factor)
-
-
-def in_single(xp: Namespace, W: Array, factor: Array) -> Array:
-    """W (n, n) in single precision times `factor` (n, N), each sample in units of its own size: none is too small."""
-    scale = xp.max(xp.abs(factor), axis=0, keepdims=True)
-    scale = xp.where(scale == 0, xp.ones_like(scale), scale)
-    product = xp.matmul(W, xp.astype(factor / scale, xp.float32))
-    return xp.astype(product, factor.dtype) * scale
+        """Each sample is rounded in units of its own size: none is too small for single precision."""
+        xp = self.xp
+        scale = xp.max(xp.abs(factor), axis=0, keepdims=True)
+        scale = xp.where(scale == 0, xp.ones_like(scale), scale)
+        product = xp.matmul(self.single, xp.astype(factor / scale, xp.float32))
+        return xp.astype(product, factor.dtype) * scale

@@ -11,6 +11,7 @@ from scipy.linalg import expm
 
 from refimpl import AccuracyError, BlowUpError, Gauss, NeuralODE, Params, activations, data
 from refimpl.finite import adjoint, defect, sweep
+from refimpl.finite.system import System
 from refimpl.scheme import gauss
 from refimpl.solvers import end_distance, sweep_distance
 from tests import formulas
@@ -47,9 +48,7 @@ def test_the_estimate_is_the_error_to_a_factor_of_a_few(activation, nodes, steps
 def identity_system(nodes, steps):
     """An input of 0, for which nothing moves, and an adjoint that does: λ̇ = −Wᵀ λ."""
     W = np.random.default_rng(3).standard_normal((6, 6)) / 6**0.5
-    return defect.System(np, activations.get("identity"), 1.5, W, np.ones(6), np.zeros((6, 1))), gauss(
-        nodes, steps, 1.5
-    )
+    return System(np, activations.get("identity"), 1.5, W, np.ones(6), np.zeros((6, 1))), gauss(nodes, steps, 1.5)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
@@ -103,30 +102,11 @@ def test_what_gauss_answers_is_as_accurate_as_was_asked(case, horizon, digits, s
         assert sweep_distance(system, found, exact) <= rtol + 1e-12
 
 
-def test_the_points_of_the_probe_see_a_layer_in_each_gap_and_at_both_ends():
-    """A spike of δ at one point counts by the width of its gap, and no combination of neurons is needed to see it."""
-    for nodes in (3, 8, 13):
-        at = defect.probe(nodes)
-        for point in range(nodes + 3):
-            spike = np.zeros((nodes + 3, 1, 1))
-            spike[point] = 1.0
-            width = at.weights[0, point] or abs(at.weights[-2:, point]).max()
-            assert at.seen(np, spike, 0.0)[1][0, 0] >= width > 1 / (20 * nodes**2)
-
-
-def test_the_probe_is_silent_where_all_points_lie_on_one_polynomial():
-    nodes = 6
-    at = defect.probe(nodes)
-    t = np.concatenate([[0.0], defect.kronrod_extension(nodes)[0], [1.0]])
-    smooth = np.polynomial.Legendre.basis(nodes, domain=[0, 1])(t) * (1 + t + t**2)
-    assert at.seen(np, smooth[:, None, None], 0.0)[1].max() < 1e-14 * 3
-
-
 def test_a_displacement_is_followed_to_the_end():
     """Neurons h_i' = a_i h_i: one that is displaced by m in the first of three steps ends up m e^{a (T − t)} away."""
     rates = np.array([0.8, -0.6, 2.5])
     start = np.array([[2.0, 1.0, -1.0], [0.5, -3.0, 4.0]]).T
-    system = defect.System(np, activations.get("identity"), 1.5, np.diag(rates), np.ones(3), start)
+    system = System(np, activations.get("identity"), 1.5, np.diag(rates), np.ones(3), start)
     scheme, sizes = gauss(6, 3, 1.5), np.array([[0.03, 0.02], [-0.05, 0.01], [0.04, -0.07]])
     slopes = np.ones((18, 3, 2))
     for k in range(3):
@@ -140,7 +120,7 @@ def test_a_displacement_is_followed_to_the_end():
 
 def test_errors_of_many_steps_add_up():
     """The same in each of 32 steps: all of them together, not the largest."""
-    system = defect.System(
+    system = System(
         np, activations.get("identity"), 1.0, np.zeros((1, 1)) + 1e-9, np.ones(1), np.ones((1, 1)),
     )  # fmt: skip
     steps = [np.full((1, 1), 1e-6)] * 32
@@ -169,7 +149,7 @@ def test_an_error_of_h_is_seen_in_the_adjoint(activation, start, W):
     Beside a large neuron that plays no part, so that h itself is relatively good.
     """
     phi, moved = activations.get(activation), 1e-3
-    system = defect.System(np, phi, 1.0, np.diag([W, 0.0]), np.array([1.0, 0.0]), np.array([[start], [1e3]]))
+    system = System(np, phi, 1.0, np.diag([W, 0.0]), np.array([1.0, 0.0]), np.array([[start], [1e3]]))
 
     def initial_adjoint(shift):
         end = solve_ivp(
@@ -191,7 +171,7 @@ def test_an_error_of_h_is_seen_in_the_adjoint(activation, start, W):
 
 def test_an_error_of_the_adjoint_on_the_way_counts_though_it_has_faded_at_the_start():
     """λ_1 grows on the way to t = 0 and λ_2 falls: an error of λ_2 is large where λ_1 is still small."""
-    system = defect.System(
+    system = System(
         np, activations.get("identity"), 1.0, np.diag([6.0, -6.0]), np.ones(2), np.zeros((2, 1))
     )  # fmt: skip
     scheme = gauss(16, 4, 1.0)
