@@ -136,7 +136,6 @@ def climb(
         following = nodes if pace is not None else min(nodes, max(count + 1, FIRST))
         stages = combine(xp, length * _integrals(count, following, backward), rates.values)
         stages += start
-        old = old if following == count else stages
         del rates  # whose place the next ones may take
         rates = rate(stages, change)
         before, earlier = end, change

@@ -118,6 +118,32 @@ def test_a_displacement_is_followed_to_the_end():
         np.testing.assert_allclose(found, np.maximum(np.abs(sizes), grown), rtol=0.15)  # to its size
 
 
+def test_a_tiny_displacement_is_followed_like_any_other():
+    """1e-60, which single precision has not."""
+    W = np.array([[1.0, -2.0], [0.5, 1.5]])
+    system = System(np, activations.get("identity"), 1.0, W, np.ones(2), np.ones((2, 1)))
+    scheme, slopes, sizes = gauss(6, 2, 1.0), np.ones((12, 2, 1)), np.array([[0.3], [-0.7]])
+    for backward in (False, True):
+        large, tiny = (
+            defect._followed(system, scheme, slopes, [scale * sizes] * 2, backward=backward) for scale in (1, 1e-60)
+        )
+        np.testing.assert_allclose(tiny, 1e-60 * large, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-200])
+def test_what_phi_and_lambda_are_off_is_a_share_of_the_gradient(scale):
+    """One neuron that stays where it is: ∂f/∂W = T λ φ, and shares of φ and λ are those of it."""
+    v, h = np.array([3.0 * scale]), np.array([[2.0, -0.5]])
+    system, scheme = System(np, activations.get("identity"), 2.0, np.zeros((1, 1)), v, h), gauss(5, 2, 2.0)
+    forward = sweep.forward(system, scheme, 1e-14)
+    backward = sweep.backward(system, scheme, forward.flow, 1e-14)
+    none = np.zeros((2, 1, 2))
+    off_phi, off_lam = none + 0.1 * np.abs(h), none + 0.03 * np.abs(v)[:, None]
+    for of_phi, of_lam, share in ((off_phi, none, 0.1), (none, off_lam, 0.03), (off_phi, off_lam, 0.13)):
+        found = defect._share_of_gradient(system, scheme, forward, backward, of_phi, of_lam)
+        assert found == pytest.approx(share, rel=1e-12)
+
+
 def test_errors_of_many_steps_add_up():
     """The same in each of 32 steps: all of them together, not the largest."""
     system = System(
