@@ -25,7 +25,8 @@ def run(config):
     series(axes, sizes, [value / size for size in config.progress(sizes, "depth")], label="measured")
     guide(axes, sizes, slope=-1, through=(8, value / 8), label="$L^{{-1}}$")
     return Result(
-        claims=[Claim("a", "The value is $v$.", {verdict}, value, "$v<2$", 0.01, scope="For $T < 2$ only."),
+        claims=[Claim("a", "The value is $v$.", {verdict}, value, "$v<2$", 0.01, scope="For $T < 2$ only.",
+                      origin="paper"),
                 Claim("b", "It is bounded.", Verdict.HOLDS, 1, float("inf"))],
         agreements=[compare("$v$", {{"first": value, "second": value + {apart}}}, allowed=1e-3, because="rounding")],
         experiment=r"Drawing $v$ & looking.", size={{"n": 4, "L": sizes, "full": str(config.full)}}, figure=figure,

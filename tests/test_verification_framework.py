@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import html.parser
 import importlib.util
@@ -34,7 +35,7 @@ from verification.numerals import column, number
 from verification.page import gist
 from verification.plain import plain
 from verification.runner import examine
-from verification.statement import overall
+from verification.statement import Origin, overall
 from verification.style import PALETTE, guide, new_figure
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,6 +78,8 @@ def test_report_json_keeps_its_contract(package: Any, tmp_path: Path) -> None:
     assert statement["size"] == {"n": 4, "L": [8, 16, 32], "full": "False"}
     first, second = statement["claims"]
     assert (first["id"], first["text"], first["verdict"]) == ("a", "The value is $v$.", "holds")
+    assert (first["origin"], first["seed"], first["agreements"]) == ("paper", 7, [0])
+    assert first["roads"] == second["roads"] == ["first", "second"]
     assert (statement["measured"], statement["predicted"]) == (first["measured"], first["predicted"])
     assert second["predicted"] == "inf"
 
@@ -494,7 +497,7 @@ def test_colours_differ_in_lightness_or_hue_for_every_reader() -> None:
 
 
 def claim(verdict: Verdict, id: str = "a") -> Claim:
-    return Claim(id, "A sentence.", verdict, 1, 1, scope="Said why.")
+    return Claim(id, "A sentence.", verdict, 1, 1, scope="Said why.", origin="paper")
 
 
 def agreement(difference: float = 0.0) -> Agreement:
@@ -518,6 +521,15 @@ def test_a_claim_left_out_never_improves_a_verdict_and_never_lets_it_hold_whole(
         without, Verdict.HOLDS_WITH_SCOPE, key=BADNESS.__getitem__
     )
     assert overall([claim(Verdict.NOT_RUN)], []) is Verdict.NOT_RUN
+
+
+@given(RUN)
+def test_a_false_sentence_of_ours_leaves_undecided_what_it_would_fail_were_it_of_the_paper(claims: list[Claim]) -> None:
+    ours = dataclasses.replace(claim(Verdict.FAILS), origin=Origin.OURS)
+    expected = max(overall(claims, []), Verdict.UNDECIDED, key=BADNESS.__getitem__)
+    assert overall([*claims, ours], []) is expected
+    figure, _ = new_figure()
+    assert Result([claim(Verdict.HOLDS, "b"), ours], [agreement()], "E.", {}, figure, "F.").decisive is ours
 
 
 @given(RUN, st.sampled_from([0.002, math.inf, math.nan]))
@@ -566,6 +578,18 @@ def test_roads_that_are_not_finite_never_agree(bad: float) -> None:
         (lambda: Result([claim(Verdict.HOLDS)], [], "E.", {}, new_figure()[0], "F."), "two roads"),
         (lambda: Result([claim(Verdict.HOLDS)], [agreement()], "E.", {}, new_figure()[0], ""), "figure in words"),
         (lambda: Result([claim(Verdict.HOLDS)] * 2, [agreement()], "E.", {}, new_figure()[0], "F."), "different ids"),
+        (lambda: Result([claim(Verdict.HOLDS)], [agreement().on("b")], "E.", {}, new_figure()[0], "F."), "got ['b']"),
+        (
+            lambda: Result(
+                [claim(Verdict.HOLDS), claim(Verdict.HOLDS, "b")],
+                [agreement().on("b")],
+                "E.",
+                {},
+                new_figure()[0],
+                "F.",
+            ),
+            "got none for ['a']",
+        ),
         (lambda: Config("prop1", seed=-1), "integer ≥ 0, got -1"),
         (lambda: power_law([1, 2, 3], [1, 0, 1]), "y must be positive"),
         (lambda: power_law([1, 1, 1], [1, 2, 3]), "two different values"),
@@ -575,6 +599,16 @@ def test_roads_that_are_not_finite_never_agree(bad: float) -> None:
 def test_bad_input_raises_and_names_the_argument(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         make()
+
+
+def test_a_claim_rests_on_the_agreements_that_name_it_and_on_those_that_name_none() -> None:
+    own, other, common = agreement().on("a"), agreement().on("b", "c"), agreement()
+    claims = [claim(Verdict.HOLDS, "a"), claim(Verdict.HOLDS, "b"), claim(Verdict.NOT_RUN, "c")]
+    result = Result(claims, [own, other, common], "E.", {}, new_figure()[0], "F.")
+    assert [result.basis(found) for found in claims] == [(own, common), (other, common), (other, common)]
+    assert Result([claim(Verdict.NOT_RUN, "a"), claims[1]], [other.on("b")], "E.", {}, new_figure()[0], "F.")
+    with pytest.raises(TypeError, match="claims must be a sequence of ids, got the string 'rate'"):
+        Agreement("$K$", ("Gauss", "Euler"), 0.0, 1.0, "bound", claims="rate")
 
 
 def test_an_agreement_holds_numbers_that_json_knows() -> None:

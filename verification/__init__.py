@@ -9,13 +9,13 @@ TYPE_CHECKING = False  # and no import of typing: Ctrl-C is answered from the fi
 if TYPE_CHECKING:
     from verification.config import Config
     from verification.roads import Agreement, compare
-    from verification.statement import Claim, Result, Table, Verdict
+    from verification.statement import Claim, Origin, Result, Table, Verdict
 
-__all__ = ["Agreement", "Claim", "Config", "Result", "Table", "Verdict", "compare"]
+__all__ = ["Agreement", "Claim", "Config", "Origin", "Result", "Table", "Verdict", "compare"]
 
 _HOME = {
     "Config": "config", "Agreement": "roads", "compare": "roads",
-    "Claim": "statement", "Result": "statement", "Table": "statement", "Verdict": "statement",
+    "Claim": "statement", "Origin": "statement", "Result": "statement", "Table": "statement", "Verdict": "statement",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def entry(outcome: Outcome, conditions: Conditions) -> dict[str, Any]:
             "verdict": result.verdict, "scope": result.full_scope, "measured": decisive.measured,
             "predicted": decisive.predicted, "uncertainty": decisive.uncertainty, "size": result.size,
             "roads": result.roads, "figure": f"figures/{outcome.id}.svg",
-            "claims": [_claim(claim) for claim in result.claims], "decisive": decisive.id,
+            "claims": [_claim(claim, result, conditions.seed) for claim in result.claims], "decisive": decisive.id,
             "experiment": result.experiment,
             "agreements": [asdict(agreement) | {"agree": agreement.agree} for agreement in result.agreements],
             "tables": [asdict(table) for table in result.tables], "alt": result.alt, "caption": result.caption,
@@ -119,9 +120,15 @@ def replace_file(path: Path, content: bytes) -> None:
         raise
 
 
-def _claim(claim: Claim) -> dict[str, Any]:
-    fields = ("id", "text", "verdict", "measured", "predicted", "uncertainty", "scope")
-    return {name: getattr(claim, name) for name in fields}
+def _claim(claim: Claim, result: Result, seed: int) -> dict[str, Any]:
+    fields = ("id", "origin", "text", "verdict", "measured", "predicted", "uncertainty", "scope")
+    basis = [place for place, agreement in enumerate(result.agreements) if agreement.supports(claim.id)]
+    roads = dict.fromkeys(road for agreement in result.basis(claim) for road in agreement.roads)
+    run = claim.verdict is not Verdict.NOT_RUN
+    return {
+        **{name: getattr(claim, name) for name in fields},
+        "roads": list(roads) if run else [], "agreements": basis if run else [], "seed": seed,
+    }  # fmt: skip
 
 
 def _strict(value: Any) -> Any:
@@ -132,4 +139,4 @@ def _strict(value: Any) -> Any:
         return [_strict(entry) for entry in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(float(value))
-    return str(value) if isinstance(value, Verdict) else value
+    return str(value) if isinstance(value, StrEnum) else value

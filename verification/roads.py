@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class Agreement:
         Largest difference that is consistent with the error bounds of the roads.
     because : str
         Where `allowed` comes from.
+    claims : sequence of str
+        Ids of the claims whose numbers rest on this comparison; empty: every claim of the statement.
 
     Raises
     ------
@@ -41,9 +43,13 @@ class Agreement:
     difference: float
     allowed: float
     because: str
+    claims: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "roads", tuple(self.roads))
+        if isinstance(self.claims, str):
+            raise TypeError(f"{self.quantity}: claims must be a sequence of ids, got the string {self.claims!r}")
+        for name in ("roads", "claims"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("difference", "allowed"):
             object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's own numbers have no place in JSON
         require_text("quantity", self.quantity)
@@ -58,10 +64,19 @@ class Agreement:
         """Whether the roads met; never with a NaN among them."""
         return self.difference <= self.allowed
 
+    def supports(self, id: str) -> bool:
+        """Whether the claim `id` rests on this comparison."""
+        return not self.claims or id in self.claims
+
+    def on(self, *claims: str) -> Agreement:
+        """The same comparison, as the one that `claims` rest on."""
+        return replace(self, claims=claims)
+
 
 def compare(
-    quantity: str, roads: Mapping[str, Any], *, allowed: float, because: str, relative: bool = True
-) -> Agreement:
+    quantity: str, roads: Mapping[str, Any], *, allowed: float, because: str, relative: bool = True,
+    claims: Sequence[str] = (),
+) -> Agreement:  # fmt: skip
     """Agreement of the values found on several roads.
 
     Parameters
@@ -76,6 +91,8 @@ def compare(
         Where `allowed` comes from.
     relative : bool
         Measure max|a − b| against the largest entry of all roads; otherwise absolutely.
+    claims : sequence of str
+        Ids of the claims whose numbers rest on it; empty: every claim of the statement.
 
     Raises
     ------
@@ -102,4 +119,4 @@ def compare(
             difference /= scale
     else:
         difference = math.inf  # ∞ − ∞ is no agreement
-    return Agreement(quantity, tuple(values), difference, allowed, because)
+    return Agreement(quantity, tuple(values), difference, allowed, because, claims)

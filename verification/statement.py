@@ -32,6 +32,17 @@ class Verdict(StrEnum):
     NOT_RUN = "not-run"
 
 
+class Origin(StrEnum):
+    """Whose sentence a claim is.
+
+    `PAPER` is what the paper or its talk says, in our words; `OURS` adds to it: a sharper rate, a repair, a case that
+    the paper does not treat. A sentence of ours that comes out false does not fail the paper.
+    """
+
+    PAPER = "paper"
+    OURS = "ours"
+
+
 @dataclass(frozen=True)
 class Claim:
     """One checkable sentence of a statement, and what was found.
@@ -47,6 +58,8 @@ class Claim:
         What came out, what the paper says, and how far `measured` may be off. NaN is refused.
     scope : str
         The restriction under which it holds, or why it is undecided or was not run: required for these three verdicts.
+    origin : Origin
+        Whose sentence it is.
 
     Raises
     ------
@@ -68,6 +81,7 @@ class Claim:
     predicted: Value
     uncertainty: Value = None
     scope: str = ""
+    origin: Origin = Origin.OURS
 
     def __post_init__(self) -> None:
         if not self.id or set(self.id) - set("abcdefghijklmnopqrstuvwxyz0123456789-"):
@@ -75,10 +89,17 @@ class Claim:
         where = f"claim {self.id!r}"
         require_text(f"{where}: text", self.text)
         object.__setattr__(self, "verdict", Verdict(self.verdict))
+        object.__setattr__(self, "origin", Origin(self.origin))
         for name in ("measured", "predicted", "uncertainty"):
             object.__setattr__(self, name, as_value(f"{where}: {name}", getattr(self, name)))
         if self.verdict not in (Verdict.HOLDS, Verdict.FAILS) and not self.scope.strip():
             raise ValueError(f"{where}: scope must say why the verdict is {self.verdict.value!r}, got {self.scope!r}")
+
+    @property
+    def consequence(self) -> Verdict:
+        """The verdict as it counts for the statement: a false sentence of ours leaves it undecided."""
+        ours = self.verdict is Verdict.FAILS and self.origin is Origin.OURS
+        return Verdict.UNDECIDED if ours else self.verdict
 
 
 @dataclass(frozen=True)
@@ -127,7 +148,7 @@ class Result:
     claims : sequence of Claim
         In the order of the paper; the verdict of the statement follows from them (`overall`).
     agreements : sequence of Agreement
-        At least one: a verdict rests on roads that were compared in this run.
+        At least one for each claim that was run: a verdict rests on roads that were compared in this run.
     experiment : str
         What was done, in a few sentences; LaTeX between dollar signs.
     size : mapping from str to number, str or sequence of them
@@ -145,7 +166,8 @@ class Result:
     Raises
     ------
     ValueError
-        No claim, no agreement, a claim id used twice, or an empty text.
+        No claim, no agreement, a claim id used twice, an agreement on a claim that is not there, a claim that was run
+        and rests on no agreement, or an empty text.
     """
 
     claims: Sequence[Claim]
@@ -170,6 +192,11 @@ class Result:
         ids = [claim.id for claim in self.claims]
         if len(set(ids)) < len(ids):
             raise ValueError(f"claims must have different ids, got {ids}")
+        for agreement in self.agreements:
+            if unknown := [id for id in agreement.claims if id not in ids]:
+                raise ValueError(f"{agreement.quantity}: claims must be ids of this statement, got {unknown}")
+        if bare := [c.id for c in self.claims if c.verdict is not Verdict.NOT_RUN and not self.basis(c)]:
+            raise ValueError(f"every claim must rest on roads that were compared, got none for {bare}")
         object.__setattr__(self, "size", {name: _as_size(name, given) for name, given in self.size.items()})
 
     @property
@@ -182,6 +209,10 @@ class Result:
         """The roads, each named once."""
         return tuple(dict.fromkeys(road for agreement in self.agreements for road in agreement.roads))
 
+    def basis(self, claim: Claim) -> tuple[Agreement, ...]:
+        """The comparisons that the numbers of `claim` rest on."""
+        return tuple(agreement for agreement in self.agreements if agreement.supports(claim.id))
+
     @property
     def verdict(self) -> Verdict:
         """Verdict of the statement, from its claims."""
@@ -190,7 +221,7 @@ class Result:
     @property
     def decisive(self) -> Claim:
         """The claim whose numbers stand for the statement: the first that carries its verdict, else the first."""
-        return next((claim for claim in self.claims if claim.verdict is self.verdict), self.claims[0])
+        return next((claim for claim in self.claims if claim.consequence is self.verdict), self.claims[0])
 
     @property
     def full_scope(self) -> str:
@@ -204,8 +235,9 @@ class Result:
 def overall(claims: Iterable[Claim], agreements: Iterable[Agreement]) -> Verdict:
     """Verdict of a statement, from the verdicts of its claims.
 
-    Roads that disagree leave everything undecided. Otherwise one false claim fails the statement; then one open
-    claim leaves it undecided; a claim that was restricted, or left out of the run, restricts the statement.
+    Roads that disagree leave everything undecided. Otherwise one false claim of the paper fails the statement; then one
+    open claim, or a false one of ours, leaves it undecided; a claim that was restricted, or left out of the run,
+    restricts the statement.
 
     Examples
     --------
@@ -216,7 +248,7 @@ def overall(claims: Iterable[Claim], agreements: Iterable[Agreement]) -> Verdict
     """
     if not all(agreement.agree for agreement in agreements):
         return Verdict.UNDECIDED
-    verdicts = {claim.verdict for claim in claims}
+    verdicts = {claim.consequence for claim in claims}
     for verdict in (Verdict.FAILS, Verdict.UNDECIDED):
         if verdict in verdicts:
             return verdict

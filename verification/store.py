@@ -11,7 +11,7 @@ from typing import Any
 from verification.catalogue import PAPER
 from verification.drawing import inches
 
-FORMAT = 1
+FORMAT = 2
 """Version of report.json; raised whenever an older reader would misread it."""
 
 _ENTRY = {

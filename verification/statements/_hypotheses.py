@@ -9,7 +9,7 @@ import numpy as np
 
 from refimpl import Euler
 from refimpl.data import sphere
-from verification import Claim, Config, Verdict
+from verification import Claim, Config, Origin, Verdict
 from verification.fit import power_law, second_term
 from verification.statements._data import Array
 from verification.statements._gram import MARGIN, SOURCES, Gram, gram_matrices
@@ -49,6 +49,7 @@ def as_stated() -> Claim:
         predicted="> 0",
         uncertainty=example.floor,
         scope=r"For odd $\phi$ the data must not hold antipodal pairs: $x_i \ne \pm x_j$.",
+        origin=Origin.PAPER,
     )
 
 

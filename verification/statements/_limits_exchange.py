@@ -10,7 +10,7 @@ from scipy.special import iv
 from refimpl import NeuralODE, Params
 from refimpl.infinite.dual import dual
 from refimpl.theory import depth_bound
-from verification import Agreement, Claim, Config, Verdict
+from verification import Agreement, Claim, Config, Origin, Verdict
 from verification.statements._chains import shared_bound, shared_mean
 from verification.statements._data import DIM, Array
 from verification.statements._plane import Plane
@@ -58,7 +58,7 @@ def as_stated(orders: list[Claim], uniform: Claim) -> Claim:
         r"numbers alone would not show that it is zero).",
         Verdict.FAILS if proved else Verdict.UNDECIDED,
         measured=law.measured, predicted=r"$\ne 0$", uncertainty=law.uncertainty,
-        scope=r"For (6) the sign is $=$; $\ne$ needs another architecture.",
+        scope=r"For (6) the sign is $=$; $\ne$ needs another architecture.", origin=Origin.PAPER,
     )  # fmt: skip
 
 

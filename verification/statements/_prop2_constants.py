@@ -11,7 +11,7 @@ import numpy as np
 
 from refimpl import Euler, Gauss
 from refimpl.theory import depth_bound
-from verification import Agreement, Claim, Config, Table, Verdict, compare
+from verification import Agreement, Claim, Config, Origin, Table, Verdict, compare
 from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._depth_bounds import EXTREMES, QUANTITIES, Instance, instances
@@ -133,6 +133,7 @@ def _literal(config: Config) -> tuple[Claim, Agreement]:
         measured=integrated,
         predicted=0,
         uncertainty=change,
+        origin=Origin.PAPER,
     )
     because = "five standard errors of the sample, plus the change of the quadrature from half as many points"
     return claim, Agreement(

@@ -8,7 +8,7 @@ import numpy as np
 
 from refimpl import Gauss, NeuralODE, Params, SolveIVP
 from refimpl.scheme import gauss
-from verification import Agreement, Claim, Config, Verdict, compare
+from verification import Agreement, Claim, Config, Origin, Verdict, compare
 from verification.fit import power_law
 from verification.statements._data import Array
 from verification.statements._ensembles import PAIR, batch, draw
@@ -54,7 +54,7 @@ def direction() -> Claim:
         r"$K_\theta$ of the NTK parameterisation.",
         Verdict.FAILS if apart > 1e-6 else Verdict.UNDECIDED,
         measured=apart, predicted=0, uncertainty=1e-9,
-        scope="The NTK parameterisation, or $\\eta_W = \\eta/n$.",
+        scope="The NTK parameterisation, or $\\eta_W = \\eta/n$.", origin=Origin.PAPER,
     )  # fmt: skip
 
 
