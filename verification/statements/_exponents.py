@@ -9,7 +9,7 @@ from scipy import stats
 
 from verification import Verdict
 from verification.statements._data import Array
-from verification.statements._statistics import LEVEL, at_infinite_width
+from verification.statements._statistics import LEVEL, at_infinite_width, decided
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,11 @@ class Exponent:
     def falls(self) -> bool:
         """Whether the quantity falls with n, by the interval that is printed."""
         return self.value + self.half < 0
+
+    @property
+    def decided(self) -> str:
+        """The interval that decides, in the words of a claim."""
+        return decided(self.value - self.wider, self.value + self.wider)
 
     def meets(self, predicted: float) -> Verdict:
         """Verdict on n^predicted for a predicted < 0."""

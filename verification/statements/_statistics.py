@@ -51,6 +51,17 @@ def interval(samples: Array, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def decided(low: float, high: float) -> str:
+    """By what a verdict was taken, in the words of a claim beside which the narrower 95 % interval is printed.
+
+    Examples
+    --------
+    >>> decided(-0.771234, -0.5)
+    'decided by the 99.9% interval, $-0.771$ to $-0.5$'
+    """
+    return rf"decided by the {LEVEL:.1%} interval, ${low:.3g}$ to ${high:.3g}$"
+
+
 def largest_score(draws: Array, expected: Array) -> tuple[float, float]:
     """Largest deviation of a mean over draws (draws, …) from `expected` in standard errors, and what `LEVEL` allows.
 
