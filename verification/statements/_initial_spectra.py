@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refimpl import NeuralODE
+from refimpl import NeuralODE, Params
 from verification import Config
 from verification.statements._data import DIM, Array
 from verification.statements._wide_training import SOLVER, Problem
@@ -61,6 +61,11 @@ def weyl_ratio(kernel: Array, limit: Array) -> float:
     return float((moved / np.linalg.norm(kernel - limit, ord=2, axis=(-2, -1))).max())
 
 
+def initial_network(config: Config, net: NeuralODE, width: int, draw: int) -> Params:
+    """The networks of `initial_spectra`."""
+    return net.init(width, DIM, seed=config.rng("initialization", net.phi.name, width, draw))
+
+
 def initial_spectra(config: Config, net: NeuralODE, problems: Mapping[str, Problem]) -> list[Spectra]:
     draws, widest = (48, 1024) if config.full else (24, 256)
     widths = 2 ** np.arange(6, widest.bit_length())
@@ -69,8 +74,7 @@ def initial_spectra(config: Config, net: NeuralODE, problems: Mapping[str, Probl
     name = net.phi.name
     for draw in config.progress(range(draws), f"{name} at initialization"):
         for k, n in enumerate(widths.tolist()):
-            theta = net.init(n, DIM, seed=config.rng("initialization", name, n, draw))
-            kernel[draw, k] = net.ntk(theta, X, solver=SOLVER)
+            kernel[draw, k] = net.ntk(initial_network(config, net, n, draw), X, solver=SOLVER)
     ends = np.cumsum([len(problem.X) for problem in problems.values()]).tolist()
     rows = {source: slice(end - len(p.X), end) for end, (source, p) in zip(ends, problems.items(), strict=True)}
     return [

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from refimpl import SolveIVP
-from verification import Agreement, compare
+from verification import Agreement, Config, compare
 from verification.statements._by_hand import limit_kernel
 from verification.statements._data import Array
-from verification.statements._initial_spectra import EPS
-from verification.statements._statistics import interval
+from verification.statements._initial_spectra import EPS, Spectra, initial_network
+from verification.statements._two_kernels import Road, gradients, on_both
 from verification.statements._wide_training import SOLVER, Study
 
 
@@ -31,6 +30,7 @@ def limiting_spectrum(study: Study) -> Agreement:
         {"Gauss scheme": np.linalg.eigvalsh(problem.K[:N, :N]), "written out by hand": fine},
         allowed=N * 1e-12 + float(np.abs(fine - coarse).max() / fine.max()),
         because="by Weyl N times the 1e-12 promised by Gauss, plus the change with the nodes of the other road",
+        claims=("limit", "weyl", "positive", "training"),
     )
 
 
@@ -38,8 +38,7 @@ def trained_spectrum(study: Study) -> Agreement:
     """K_θ at the end of training: eigenvalues of the contraction against squared singular values of the Jacobian."""
     problem, run = study.problems["digits"], study.runs["digits"][-1][0]
     assert run.theta is not None
-    J, n = study.net.jacobian(run.theta, problem.X, SOLVER), int(study.widths[-1])
-    rows = np.concatenate([block.reshape(len(problem.X), -1) for block in (J.U, J.W, J.v)], axis=1)
+    rows, n = gradients(study.net, run.theta, problem.X, SOLVER), int(study.widths[-1])
     return compare(
         rf"$\lambda_i(K_\theta)$ ({study.activation}, digits, $n = {n}$, end of training)",
         {
@@ -48,20 +47,38 @@ def trained_spectrum(study: Study) -> Agreement:
         },
         allowed=len(problem.X) * 4 * n * EPS,
         because="by Weyl N times the roundings of sums of n terms, forward, backward and in the contraction",
+        claims=("weyl", "training", "drift"),
     )
 
 
-def solvers(study: Study) -> Agreement:
-    """λ_min of the trained kernel with the scheme of the experiment, and along scipy's solution of the ODE."""
+def initial_spectrum(config: Config, case: Spectra, study: Study) -> Agreement:
+    """All eigenvalues of the first network of the narrowest and of the widest, at initialization."""
+    X = study.problems[case.source].X
+    ends = [int(case.widths[k]) for k in (0, -1)]
+    thetas = [initial_network(config, study.net, n, 0) for n in ends]
+
+    def spectra(road: Road) -> Array:
+        return np.concatenate([np.linalg.eigvalsh(road.kernel(study.net, theta, X)) for theta in thetas])
+
+    return on_both(
+        rf"$\lambda_i(K_\theta)$ at initialization ({case.activation}, {case.source}, $n = {ends[0]}$ and {ends[1]})",
+        spectra, SOLVER, ("eigenvalues", "limit", "weyl", "positive"),
+    )  # fmt: skip
+
+
+def trained_extremes(study: Study) -> Agreement:
+    """λ_min and λ_max of the kernel at the end of training, and how far training moved it."""
     problem, run = study.problems["digits"], study.runs["digits"][0][0]
-    assert run.theta is not None
-    kernel = study.net.ntk(run.theta, problem.X, solver=SolveIVP())
-    low, high = interval(np.linalg.eigvalsh(run.kernel[-1]), 1.0)
-    tight = np.linalg.eigvalsh(kernel)
-    return compare(
-        rf"$\lambda_{{\min}}(K_\theta)$, $\lambda_{{\max}}(K_\theta)$ ({study.activation}, "
-        rf"$n = {int(study.widths[0])}$, end of training, {SOLVER.nodes} Gauss nodes)",
-        {"Gauss collocation": [low / tight[0], high / tight[-1]], "scipy.integrate": [1.0, 1.0]},
-        allowed=1e-5,
-        because="discretisation error that the experiment tolerates, each relative to itself, far below the random one",
-    )
+
+    def found(road: Road) -> list[float]:
+        assert run.theta0 is not None
+        assert run.theta is not None
+        start, end = (road.kernel(study.net, theta, problem.X) for theta in (run.theta0, run.theta))
+        values = np.linalg.eigvalsh(end)
+        return [float(values[0]), float(values[-1]), float(np.linalg.norm(end - start, ord=2))]
+
+    return on_both(
+        rf"$\lambda_{{\min}}(K_\theta)$ and $\lambda_{{\max}}(K_\theta)$ at the end of training, and $\|K_\theta - "
+        rf"K_{{\theta^0}}\|_2$ ({study.activation}, digits, $n = {int(study.widths[0])}$)",
+        found, SOLVER, ("weyl", "training", "drift"),
+    )  # fmt: skip
