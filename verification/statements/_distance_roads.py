@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from refimpl import SolveIVP, train
 from verification import Agreement, compare
+from verification.statements._data import Array
 from verification.statements._distances import Distances
 from verification.statements._linear_theory import dual_path, travelled
-from verification.statements._wide_training import SOLVER, Study
+from verification.statements._two_kernels import gradients
+from verification.statements._wide_training import SOLVER, Run, Study
+from verification.statements._written_out import Descent, written_out
 
 EPS = float(np.finfo(float).eps)
 
@@ -17,8 +19,7 @@ def closed_form(study: Study) -> Agreement:
     """The formula, against gradient descent on the linearised network itself, with its Jacobian written out."""
     problem, run = study.problems["digits"], study.runs["digits"][0][0]
     assert run.theta0 is not None
-    J, n = study.net.jacobian(run.theta0, problem.X, SOLVER), int(study.widths[0])
-    rows = np.concatenate([block.reshape(len(problem.X), -1) for block in (J.U, J.W, J.v)], axis=1)
+    rows, n = gradients(study.net, run.theta0, problem.X, SOLVER), int(study.widths[0])
     moved, norms = np.zeros(rows.shape[1]), [0.0]
     residual = run.predictions[0] - problem.y
     # A rate below 1/λ_max of this network's own kernel, as the formula wants it.
@@ -32,6 +33,7 @@ def closed_form(study: Study) -> Agreement:
         {"modes of the kernel": travelled(path, run.kernel[0]), "gradient descent in parameter space": norms},
         allowed=4 * n * EPS * len(problem.X) * study.steps,
         because="roundings of the kernel, sums of n terms for N inputs, carried along by every step",
+        claims=("bounded", "limit", "path"),
     )
 
 
@@ -43,17 +45,18 @@ def sum_of_blocks(case: Distances) -> Agreement:
         {"sum of the blocks U, W, v from the fields": sum(parts.values()), "limit().ntk": problem.K},
         allowed=case.blocks.error + 1e-11,
         because="last coefficients of the expansion of the blocks in ρ, plus 1e-12 of Gauss, extrapolated to t = 0",
+        claims=("bounded", "limit", "path"),
     )
 
 
-def solvers(study: Study) -> Agreement:
-    """The first steps again, with scipy's solution of the ODE and its adjoint instead of the fixed scheme."""
-    problem, run, steps = study.problems["digits"], study.runs["digits"][0][0], 3
-    assert run.theta0 is not None
-    again = train(study.net, run.theta0, problem.X, problem.y, lr=problem.rate, steps=steps, solver=SolveIVP(rtol=1e-8))
-    return compare(
-        rf"$\|\theta^k - \theta^0\|$, $k \le {steps}$ ({study.activation}, digits, $n = {int(study.widths[0])}$)",
-        {"Gauss collocation": run.distance[0, : steps + 1], "scipy.integrate": again.distance},
-        allowed=1e-5,
-        because="discretisation error that the experiment tolerates, far below the random one",
-    )
+def descents(study: Study) -> Agreement:
+    """A whole run again: every distance that a claim is measured from."""
+
+    def travelled_and_largest(run: Run | Descent) -> Array:
+        return np.concatenate([run.distance[:, 1:].ravel(), run.entry[:1]])
+
+    return written_out(
+        study, rf"$\|\theta^k - \theta^0\|$ and its parts $W$, $U$, $v$ at all $k \le {study.steps}$, and the largest "
+        r"change of an entry",
+        travelled_and_largest, ("bounded", "width", "limit", "path", "relative", "blocks", "entries"),
+    )  # fmt: skip

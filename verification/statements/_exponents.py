@@ -75,6 +75,11 @@ class Limit:
         return cls(*at_infinite_width(values, widths), bool(means[-1] < means[0]))
 
     @property
+    def decided(self) -> str:
+        """The interval that decides, in the words of a claim."""
+        return decided(self.value - self.wider, self.value + self.wider)
+
+    @property
     def score(self) -> float:
         """Distance from one, in half-widths at `LEVEL`."""
         return abs(self.value - 1) / self.wider

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refimpl import Linearization
+from refimpl import Linearization, Params
 from verification import Config
 from verification.statements._data import DIM, Array
 from verification.statements._linear_theory import classified, linearized
+from verification.statements._two_kernels import Road
 from verification.statements._wide_training import SOLVER, Problem, Run, Study
 
 UNTRAINED = 20
@@ -100,17 +101,27 @@ def _regression_loss(problem: Problem, run: Run) -> Array:
 
 def _kernel_differences(config: Config, study: Study) -> Array:
     """`Losses.kernel`, of networks that are not trained and therefore cheap."""
-    k, net, found = np.arange(study.steps + 1), study.net, []
+    found = []
     for source, problem in study.problems.items():
-        X_test = problem.X_test[: problem.curve]
         for n in config.progress(study.widths.astype(int).tolist(), f"{study.activation}, {source}, untrained"):
             for draw in range(UNTRAINED):
-                theta = net.init(n, DIM, seed=config.rng("untrained", study.activation, source, n, draw))
-                start = net.predict(theta, problem.X, SOLVER), net.predict(theta, X_test, SOLVER)
-                kernels = net.ntk(theta, problem.X, solver=SOLVER), net.ntk(theta, X_test, problem.X, solver=SOLVER)
-                own, limit = linearized(problem, *start, k, *kernels), linearized(problem, *start, k)
-                found.append(_differences(problem, *start, own.predictions, own.test_predictions, limit))
+                theta = untrained(config, study, source, n, draw)
+                found.append(kernel_difference(study, problem, theta, Road(SOLVER)))
     return np.reshape(found, (len(study.problems), len(study.widths), UNTRAINED, 2))
+
+
+def untrained(config: Config, study: Study, source: str, width: int, draw: int) -> Params:
+    """One of the networks of `Losses.kernel`."""
+    return study.net.init(width, DIM, seed=config.rng("untrained", study.activation, source, width, draw))
+
+
+def kernel_difference(study: Study, problem: Problem, theta: Params, road: Road) -> Array:
+    """`Losses.kernel` of one network, shape (2,)."""
+    net, k, X_test = study.net, np.arange(study.steps + 1), problem.X_test[: problem.curve]
+    start = net.predict(theta, problem.X, road.solver), net.predict(theta, X_test, road.solver)
+    kernels = road.kernel(net, theta, problem.X), road.kernel(net, theta, X_test, problem.X)
+    own, limit = linearized(problem, *start, k, *kernels), linearized(problem, *start, k)
+    return _differences(problem, *start, own.predictions, own.test_predictions, limit)
 
 
 def _differences(

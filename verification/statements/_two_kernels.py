@@ -35,8 +35,9 @@ class Road:
 
 
 def on_both(
-    quantity: str, measure: Callable[[Road], Array | float | Sequence[float]], solver: Gauss, claims: Sequence[str]
-) -> Agreement:
+    quantity: str, measure: Callable[[Road], Array | float | Sequence[float]], solver: Gauss, claims: Sequence[str],
+    roads: tuple[str, str] = ("Gauss collocation", "Jacobians along scipy.integrate"),
+) -> Agreement:  # fmt: skip
     """`measure` with the scheme of an experiment, and along scipy's solution of the ODE and of its adjoint.
 
     Parameters
@@ -47,6 +48,7 @@ def on_both(
     solver : Gauss
         With m nodes given. What its error does to `measure` is less than what the one of m − 1 nodes does.
     claims : sequence of str
+    roads : (str, str)
     """
     assert solver.nodes is not None
     solvers = solver, replace(solver, nodes=solver.nodes - 1), SolveIVP(rtol=1e-10), SolveIVP(rtol=1e-8)
@@ -56,7 +58,7 @@ def on_both(
         return float(np.abs(a / fine - b / fine).max())
 
     return Agreement(
-        quantity, ("Gauss collocation", "Jacobians along scipy.integrate"),
+        quantity, roads,
         apart(fine, tight), apart(fine, coarse) + apart(tight, loose),
         f"the change from {solver.nodes - 1} to {solver.nodes} Gauss nodes, and that of DOP853 from rtol 1e-8 to 1e-10",
         claims,

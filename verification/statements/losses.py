@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from refimpl import SolveIVP, linearize
-from verification import Agreement, Claim, Config, Result, Verdict, compare
+from verification import Claim, Config, Origin, Result, Verdict
 from verification.statements._data import DIM, Array
 from verification.statements._exponents import Limit, exponent
 from verification.statements._losses import Losses, losses
 from verification.statements._losses_report import figure, tables
-from verification.statements._wide_training import COUNT, Study, trained
+from verification.statements._losses_roads import roads
+from verification.statements._wide_training import COUNT, trained
 
 ID = "losses"
 TITLE = "Train and test loss of wide networks follow the linearised dynamics"
@@ -21,8 +21,6 @@ CLAIM = (
     r"support, in our words: the train loss falls at an exponential rate, and the wider the network, the closer "
     r"train and test loss come to those of the linearised dynamics (8) with $K_\infty$."
 )
-
-EPS = float(np.finfo(float).eps)
 
 
 def run(config: Config) -> Result:
@@ -37,18 +35,15 @@ def run(config: Config) -> Result:
                 found, lambda case: case.rate()[..., 0] / case.rate()[..., 1], "rate",
                 r"Over the last quarter of the steps the train loss falls at the rate of the linearised dynamics, "
                 r"whose active modes set it (measured: the ratio of the rates, mean over networks, extrapolated to "
-                r"$n = \infty$ with a bias $C/n$).",
+                r"$n = \infty$ with a bias $C/n$; {decided}).",
             ),
             _ratio(
                 found, lambda case: case.test_loss[..., 0, -1] / case.test_loss[..., 1, -1], "test-loss",
                 r"The test loss at the last step is that of the linearised dynamics (measured: their ratio, mean over "
-                r"networks, extrapolated to $n = \infty$ with a bias $C/n$).",
+                r"networks, extrapolated to $n = \infty$ with a bias $C/n$; {decided}).",
             ),
         ],
-        agreements=[
-            *(_closed_form(study) for study in studies), *(_regression(study) for study in studies),
-            *(_written_out(study) for study in studies), *(_end(study) for study in studies),
-        ],
+        agreements=[agreement for study in studies for agreement in roads(config, study)],
         experiment=(
             rf"Gradient descent (5) on {COUNT} images of digits (3 and 8) and, apart from them, on {COUNT} random "
             rf"points of the sphere $S^{{63}}$ labelled by a random hyperplane, targets $\pm 1$, $T = 1$, "
@@ -98,9 +93,9 @@ def _together(found: Sequence[Losses], which: int, id: str, inputs: str) -> Clai
         id,
         rf"At every step the outputs on the {inputs} inputs are those of the linearised dynamics with $K_\infty$ up to "
         r"$O(n^{-1/2})$. Two parts add up to the difference: $K_{\theta^0}$ is not $K_\infty$ (measured: the exponent "
-        r"of $\max_k \|u^k_{\mathrm{lin}}(K_{\theta^0}) - u^k_{\mathrm{lin}}(K_\infty)\| / \|u^0 - y\|$), and the "
-        rf"kernel changes in training (exponent {own.value:.2f} ± {own.half:.2f}). The difference itself, of the few "
-        rf"trained networks: {direct.value:.2f} ± {direct.half:.2f}.",
+        r"of $\max_k \|u^k_{\mathrm{lin}}(K_{\theta^0}) - u^k_{\mathrm{lin}}(K_\infty)\| / \|u^0 - y\|$; "
+        rf"{worst.decided}), and the kernel changes in training (exponent {own.value:.2f} ± {own.half:.2f}; "
+        rf"{own.decided}). The difference itself, of the few trained networks: {direct.value:.2f} ± {direct.half:.2f}.",
         both,
         measured=worst.value,
         predicted=-0.5,
@@ -115,8 +110,9 @@ def _ratio(found: Sequence[Losses], ratio: Callable[[Losses], Array], id: str, t
     worst = max(limits, key=lambda limit: limit.score)
     verdict = worst.verdict()
     return Claim(
-        id, text, verdict, measured=worst.value, predicted=1, uncertainty=worst.half, scope=worst.scope(verdict)
-    )
+        id, text.replace("{decided}", worst.decided), verdict,
+        measured=worst.value, predicted=1, uncertainty=worst.half, scope=worst.scope(verdict),
+    )  # fmt: skip
 
 
 # The train loss
@@ -128,11 +124,13 @@ def _monotone(found: Sequence[Losses]) -> Claim:
     verdict = Verdict.HOLDS if largest < 1 else Verdict.HOLDS_WITH_SCOPE if widest < 1 else Verdict.FAILS
     return Claim(
         "monotone",
-        r"The train loss falls at every step of every network (measured: the largest $L(\theta^{k+1}) / L(\theta^k)$).",
+        rf"The train loss falls at every step of each of the {sum(x.size for x in growth)} networks that were trained "
+        r"(measured: the largest $L(\theta^{k+1}) / L(\theta^k)$).",
         verdict,
         measured=largest,
         predicted="$< 1$",
         scope="" if largest < 1 else r"Not for some narrow networks, whose $\lambda_{\max}(K_\theta)$ is far off.",
+        origin=Origin.PAPER,
     )
 
 
@@ -143,76 +141,12 @@ def _exponential(found: Sequence[Losses]) -> Claim:
     return Claim(
         "exponential",
         r"The train loss falls at an exponential rate, at least half that of the slowest mode: $L(\theta^k) \le "
-        r"(1 - \eta \lambda_{\min}(K_\infty))^k L(\theta^0)$ for every network and step (measured: the smallest "
+        r"(1 - \eta \lambda_{\min}(K_\infty))^k L(\theta^0)$ for each of the "
+        rf"{sum(x.size for x in speeds)} networks that were trained, at every step (measured: the smallest "
         r"$\log(L(\theta^k) / L(\theta^0))$ over $k \log(1 - \eta \lambda_{\min}(K_\infty))$).",
         verdict,
         measured=slowest,
         predicted=r"$\ge 2$ linearised, $\ge 1$ with a margin for $K_\theta$",
         scope="" if slowest >= 1 else "Not for some narrow networks, whose smallest eigenvalue is far off.",
+        origin=Origin.PAPER,
     )
-
-
-# Roads
-
-
-def _closed_form(study: Study) -> Agreement:
-    """(8) step by step, with test outputs carried along, against its closed form."""
-    problem, run, k = study.problems["digits"], study.runs["digits"][-1][0], study.steps
-    u, test = run.predictions[0], run.test_ends[0]
-    for _ in range(k):
-        test = test - problem.rate * problem.K_test @ (u - problem.y)
-        u = u - problem.rate * problem.K @ (u - problem.y)
-    closed = linearize(
-        problem.K, problem.y, run.predictions[0], problem.rate, k, problem.K_test, run.test_ends[0]
-    )  # fmt: skip
-    return compare(
-        rf"$u^k$ and $u^k_{{\mathrm{{test}}}}$, $k = {k}$ ({study.activation}, digits)",
-        {
-            "linearize(): closed form": np.concatenate([closed.predictions, closed.test_predictions]),
-            "equation (8) step by step": np.concatenate([u, test]),
-        },
-        allowed=4 * COUNT * k * EPS, because="roundings of sums of N terms in every step",
-    )  # fmt: skip
-
-
-def _regression(study: Study) -> Agreement:
-    """Kernel regression by elimination, without eigenvectors."""
-    problem, run = study.problems["digits"], study.runs["digits"][-1][0]
-    end = linearize(problem.K, problem.y, run.predictions[0], problem.rate, np.inf, problem.K_test, run.test_ends[0])
-    by_hand = run.test_ends[0] - problem.K_test @ np.linalg.solve(problem.K, run.predictions[0] - problem.y)
-    values = np.linalg.eigvalsh(problem.K)
-    return compare(
-        rf"$u^\infty_{{\mathrm{{test}}}}$ ({study.activation}, digits)",
-        {"linearize(): modes of the kernel": end.test_predictions, "kernel regression by elimination": by_hand},
-        allowed=4 * COUNT * EPS * float(values[-1] / values[0]) * float(np.abs(problem.K_test).sum(axis=1).max()),
-        because="roundings times the condition number of K, carried to the test inputs",
-    )
-
-
-def _written_out(study: Study) -> Agreement:
-    """The first steps as a loop over (5), along scipy's solution of the ODE and its adjoint."""
-    problem, run, steps = study.problems["digits"], study.runs["digits"][0][0], 3
-    assert run.theta0 is not None
-    net, theta, solver, found = study.net, run.theta0, SolveIVP(rtol=1e-8), []
-    for _ in range(steps):
-        theta = theta - problem.rate * net.gradient(theta, problem.X, problem.y, solver)
-        found.append(net.loss(theta, problem.X, problem.y, solver))
-    return compare(
-        rf"$L(\theta^k)$, $1 \le k \le {steps}$ ({study.activation}, digits, $n = {int(study.widths[0])}$)",
-        {"train() with Gauss collocation": run.loss[1 : steps + 1], "gradient descent with scipy.integrate": found},
-        allowed=1e-5, because="discretisation error that the experiment tolerates, far below the random one",
-    )  # fmt: skip
-
-
-def _end(study: Study) -> Agreement:
-    """Train and test loss at the last θ of the widest kept network, by the other solver."""
-    problem, run, n = study.problems["sphere"], study.runs["sphere"][-1][0], int(study.widths[-1])
-    assert run.theta is not None
-    X_test, y_test, tight = problem.X_test[: problem.curve], problem.y_test[: problem.curve], SolveIVP(rtol=1e-8)
-    at = run.theta
-    again = [study.net.loss(at, X, y, tight) for X, y in ((problem.X, problem.y), (X_test, y_test))]
-    return compare(
-        rf"train and test loss at the last step ({study.activation}, random points, $n = {n}$)",
-        {"Gauss collocation": [run.loss[-1], run.test_loss[-1]], "scipy.integrate": again},
-        allowed=1e-5, because="discretisation error that the experiment tolerates, far below the random one",
-    )  # fmt: skip
