@@ -35,6 +35,11 @@ def limit_kernel(net: NeuralODE, rho: Array, nodes: int = 10, points: int = 64) 
     return np.asarray([_pair(net, times, net.sigma_u**2 * float(cosine), variance, points) for cosine in rho])
 
 
+def limit_variance(net: NeuralODE, nodes: int = 10, points: int = 64) -> float:
+    """S^{T,T}(x, x) = lim ‖h_T‖²/n of a unit vector, with nodes and points as in `limit_kernel`."""
+    return float(_covariance(net, _Times(net.horizon, nodes), net.sigma_u**2, None, points)[-1, -1])
+
+
 class _Times:
     """∫_0^{t_i} at Gauss–Legendre nodes t_i and at T, as a matrix; all of it by integrating Legendre polynomials."""
 

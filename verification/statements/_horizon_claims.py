@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import stats
 
-from verification import Claim, Verdict
+from verification import Claim, Origin, Verdict
 from verification.fit import PowerLaw, power_law, second_term
 from verification.statements._data import Array
 from verification.statements._horizon_networks import LEVEL, Constant, Spread
@@ -63,14 +63,16 @@ def positive(curves: Mapping[str, Sequence[AtHorizon]]) -> Claim:
     ]
     smallest, floor, name, T, source = min(found, key=lambda entry: entry[0] / entry[1])
     holds = smallest > MARGIN * floor
+    lowest, highest = (end(case[3] for case in found) for end in (min, max))
     return Claim(
         "positive",
-        rf"$\lambda_{{\min}}(K_\infty) > 0$ at every $T$, as Proposition 3 wants for softplus, tanh and erf (measured: "
+        rf"$\lambda_{{\min}}(K_\infty) > 0$ at each $T$ that was run, from {lowest:g} to {highest:g}, as Proposition 3 "
+        r"wants at every $T$ for softplus, tanh and erf (measured: "
         rf"the smallest beside its noise floor, {name}, $T = {T:g}$, {source}, of {len(found)}; "
         rf"margin {MARGIN:g} floors).",
         Verdict.HOLDS if holds else Verdict.FAILS if smallest < -floor else Verdict.UNDECIDED,
         measured=smallest, predicted="> 0", uncertainty=floor,
-        scope="" if holds else "Below the noise floor.",
+        scope="" if holds else "Below the noise floor.", origin=Origin.PAPER,
     )  # fmt: skip
 
 
@@ -83,17 +85,17 @@ def trend(curves: Mapping[str, Sequence[AtHorizon]], found: Falling) -> Claim:
             factors = smallest[1:] / smallest[:-1]
             k = int(factors.argmin())
             ratios.append((float(factors[k]), float(factors[k] * (errors[k] + errors[k + 1])), name))
-    ratio, error, _ = min(ratios)
+    ratio, error, least = min(ratios)
     erf = curves["erf"]
     first, last = (top / low for low, top in (at.extremes("digits") for at in (erf[0], erf[-1])))
     counterexample = found.factor < 1 and found.predicted < 0
     return Claim(
         "spectrum",
-        r"Seen, and implied by no theorem: on these inputs a longer horizon does not make $K_\infty$ degenerate, "
-        r"$\lambda_{\min}$ grows with $T$ for softplus, tanh, erf and the identity. For bounded $\phi$ the "
-        rf"condition number falls (erf, digits: from {first:.0f} to {last:.0f} at $T = {erf[-1].T:g}$), for the "
-        r"identity it stays that of the inputs (measured: smallest factor of $\lambda_{\min}$ from one $T$ to the "
-        r"next).",
+        r"No law, though seen for softplus, tanh, erf and the identity: on the inputs that were run $\lambda_{\min}"
+        r"(K_\infty)$ grows with $T$, but for the sigmoid and two unit vectors at 120 degrees it falls. For bounded "
+        rf"$\phi$ the condition number falls (erf, digits: from {first:.0f} to {last:.0f} at $T = {erf[-1].T:g}$), for "
+        r"the identity it stays that of the inputs (measured: smallest factor of $\lambda_{\min}$ from one $T$ to the "
+        rf"next, {least}).",
         Verdict.HOLDS_WITH_SCOPE if ratio - error > 1 and counterexample else Verdict.UNDECIDED,
         measured=ratio, predicted="> 1", uncertainty=error,
         scope=(
@@ -183,8 +185,8 @@ def width(spreads: Sequence[Spread]) -> Claim:
     listed = ", ".join(f"{name} {T:g}: ${fit[0]:.2f} \\pm {fit[2]:.2f}$" for (name, T), fit in each.items())
     return Claim(
         "width",
-        r"$K_\theta \to K_\infty$ as $n^{-1/2}$ at every $T$ (measured: exponent in $n$ of $\|K_\theta - K_\infty\|$, "
-        rf"geometric mean over all $T$; one by one, at {LEVEL:.1%}, {listed}).",
+        r"$K_\theta \to K_\infty$ as $n^{-1/2}$ at each $T$ that was run (measured: exponent in $n$ of $\|K_\theta - "
+        rf"K_\infty\|$, geometric mean over all $T$; one by one, at {LEVEL:.1%}, {listed}).",
         Verdict.HOLDS if inside and falls else Verdict.UNDECIDED if inside or falls else Verdict.FAILS,
         measured=slope, predicted=-0.5, uncertainty=half,
         scope="" if inside and falls else f"Too few networks: a {LEVEL:.1%} interval misses the rate, or holds 0.",

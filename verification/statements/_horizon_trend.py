@@ -120,5 +120,5 @@ def second_coefficient_road(found: Falling) -> Agreement:
         r"$\lim (\lambda_{\min}(K_\infty) - \lambda_{\min}|_{T = 0}) / T^2$ (sigmoid, two inputs at 120 degrees)",
         ("Gauss scheme, extrapolated in $T^2$", "Gaussian expectations of $\\phi, \\dots, \\phi'''$ by double sums"),
         abs(found.slope - found.predicted), found.slope_error + 1e-12 / HORIZONS[1] ** 2,
-        "the last change of the extrapolation, and 1e-12 promised by Gauss over $T^2$",
+        "the last change of the extrapolation, and 1e-12 promised by Gauss over $T^2$", ("spectrum",),
     )  # fmt: skip

@@ -21,9 +21,27 @@ from verification.statements._horizon_claims import (
     width,
 )
 from verification.statements._horizon_networks import Constant, Spread, constant, spread
-from verification.statements._horizon_product import product_terms, same_product, scaling
+from verification.statements._horizon_product import (
+    extreme_road,
+    gradient_road,
+    literal_road,
+    product_terms,
+    same_product,
+    scaling,
+)
 from verification.statements._horizon_report import constants_table, draw, spectrum_table, spread_table
-from verification.statements._horizon_roads import bessel, by_hand, coefficients, monte_carlo, shallow_roads
+from verification.statements._horizon_roads import (
+    bessel,
+    bounded_variances,
+    by_hand,
+    coefficients,
+    finite_kernels,
+    leading_terms,
+    long_horizons,
+    monte_carlo,
+    shallow_roads,
+    smallest_eigenvalues,
+)
 from verification.statements._horizon_trend import falling, second_coefficient_road
 from verification.statements._horizons import COUNT, at_horizon, cosines, shallow
 
@@ -54,8 +72,11 @@ def run(config: Config) -> Result:
             variance_bounded(curves), depth_short(curves), depth_gronwall(constants), width(spreads),
         ],
         agreements=[
-            by_hand(X), *bessel(curves["identity"]), shallow_roads(curves, hidden), coefficients(constants),
-            monte_carlo(spreads, curves), second_coefficient_road(fall),
+            gradient_road(config, X), by_hand(X), literal_road(config, X), *extreme_road(),
+            *bessel(curves["identity"]), shallow_roads(curves, hidden), leading_terms(curves, hidden, X),
+            long_horizons(X), smallest_eigenvalues(curves, X), second_coefficient_road(fall),
+            monte_carlo(spreads, curves), bounded_variances(curves), *coefficients(constants),
+            finite_kernels(config, X),
         ],
         experiment=(
             rf"$K_\infty$ and $K_\infty^L$ at horizons $T$ from 1/64 up, $\sigma = 1$, on {COUNT} digits and {COUNT} "
