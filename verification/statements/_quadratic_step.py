@@ -93,5 +93,5 @@ def one_step_road() -> Agreement:
             "SolveIVP": [*moved, time],
             "with a pencil": [after.u, after.w, after.v, after.blow_up],
         },
-        allowed=1e-8, because="100 steps of rtol 1e-10",
+        allowed=1e-8, because="100 steps of rtol 1e-10", claims=("training-step",),
     )  # fmt: skip

@@ -19,7 +19,14 @@ from verification.statements._quadratic_claims import (
     width,
 )
 from verification.statements._quadratic_report import draw, spectrum_table, times_table
-from verification.statements._quadratic_roads import blow_up_roads, kernel_roads, limit_roads
+from verification.statements._quadratic_roads import (
+    blow_up_roads,
+    exact_norms,
+    kernel_roads,
+    limit_roads,
+    scalar_law,
+    smallest_eigenvalue,
+)
 from verification.statements._quadratic_runs import (
     BELOW,
     PATIENCE,
@@ -55,7 +62,7 @@ def run(config: Config) -> Result:
     grown = [beyond(theta, x, one, ratio, depths) for ratio in (1.25, 1.5, 2.0)]
     points = np.concatenate(list(X.values()))
     below = kernels_below(config, points, [64, 128, 256, *([512] if config.full else [])], 40 if config.full else 12)
-    fits, differences = resnets(config, points)
+    fits, differences, converges = resnets(config, points)
     sets = spectra(config)
     return Result(
         claims=[
@@ -63,11 +70,12 @@ def run(config: Config) -> Result:
             width(below), depth(fits), positive(sets), one_step(),
         ],
         agreements=[
-            *blow_up_roads(config, x), limit_roads(limit), kernel_roads(points), one_step_road(),
+            *blow_up_roads(config, x), scalar_law(), limit_roads(limit), exact_norms(config, x, one),
+            kernel_roads(points), converges, smallest_eigenvalue(config), one_step_road(),
             Agreement(
                 rf"$K_\theta$ ($n = {int(below.widths[0])}$, $T = {BELOW}$)", ("Gauss collocation", "SolveIVP"),
                 *below.roads, "twice 1e-12 promised by Gauss for the gradient, and the change of DOP853 with 100 times "
-                "the tolerance",
+                "the tolerance", ("width", "depth"),
             ),
         ],
         experiment=(
