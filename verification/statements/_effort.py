@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +13,14 @@ from refimpl.solvers import Solver
 from verification.statements._data import Array
 
 Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, eq=False)
+class Watched(Activation):
+    """An activation of which every call is counted, so that none is made to look whether it fits its argument."""
+
+    def check_at(self, z: Array) -> None:
+        """What it watches has been looked at."""
 
 
 @dataclass
@@ -32,7 +40,9 @@ class Counter:
 
     def activation(self, phi: Activation) -> Activation:
         """The same φ, counted."""
-        return replace(phi, phi=self.watch(phi.phi), dphi=self.watch(phi.dphi), both=self.watch(phi.value_and_slope))
+        given = {each.name: getattr(phi, each.name) for each in fields(phi)}
+        watched = {name: self.watch(getattr(phi, name)) for name in ("phi", "dphi")}
+        return Watched(**given | watched | {"both": self.watch(phi.value_and_slope)})
 
 
 @dataclass(frozen=True)
