@@ -103,6 +103,7 @@ def steps_are_the_packages(found: Sequence[Orders], net: NeuralODE, theta: Param
         "$f$ on the accepted steps (every adaptive method and tolerance)",
         ("SolveIVP", "tableau of the method, written out"),
         worst, steps * theta.width * EPS * max(size, 1.0), f"one rounding for each of n terms in up to {steps} steps",
+        ("adaptive-order-matters", "adaptive-alignment"),
     )  # fmt: skip
 
 
@@ -126,5 +127,5 @@ def discrete_gradient_road(label: str, net: NeuralODE, theta: Params, X: Array, 
         rf"derivative of $f$ on RK45's {times.size - 1} accepted steps, along a random direction ({label})",
         ("chain rule through the steps", "central differences on the same steps"),
         float(np.abs(better - along).max()), float(np.abs(better - coarse).max()) + float(rounding),
-        "change of Richardson's value, and rounding",
+        "change of Richardson's value, and rounding", ("adaptive-order-matters", "adaptive-alignment"),
     )  # fmt: skip

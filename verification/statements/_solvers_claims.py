@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from verification import Claim, Verdict
+from verification import Claim, Origin, Verdict
 from verification.fit import PowerLaw, power_law, second_term
 from verification.statements._data import Array
 from verification.statements._ladder import ADAPTIVE, Ladder, Network, average, of
@@ -57,7 +57,7 @@ def first_order(networks: Sequence[Network]) -> Claim:
         "fixed-step",
         r"Euler's method is of first order: the errors of $f^L$ and of $\nabla L^L$ decay as $1/L$ (measured: the "
         rf"slope furthest from $-1$, of {len(slopes)}; {second_term(TOLERANCE, first, -1)}).",
-        worst, -1.0, TOLERANCE,
+        worst, -1.0, TOLERANCE, Origin.PAPER,
     )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def radau(ladder: Ladder) -> Claim:
     )  # fmt: skip
 
 
-def slope(id: str, text: str, fit: PowerLaw, predicted: float, margin: float) -> Claim:
+def slope(id: str, text: str, fit: PowerLaw, predicted: float, margin: float, origin: Origin = Origin.OURS) -> Claim:
     """A measured exponent: false only if it is off by more than the margin and its own uncertainty."""
     off = abs(fit.slope - predicted)
     open_ = margin < off <= margin + fit.uncertainty
@@ -96,6 +96,7 @@ def slope(id: str, text: str, fit: PowerLaw, predicted: float, margin: float) ->
         Verdict.HOLDS if off <= margin else Verdict.UNDECIDED if open_ else Verdict.FAILS,
         measured=fit.slope, predicted=predicted, uncertainty=fit.uncertainty,
         scope=f"The exponent is off by more than the margin {margin}, within its uncertainty." if open_ else "",
+        origin=origin,
     )  # fmt: skip
 
 

@@ -32,7 +32,14 @@ from verification.statements._solvers_claims import (
     work,
 )
 from verification.statements._solvers_report import constants, design, draw, rates
-from verification.statements._solvers_roads import collocation, discrete_gradient, truth
+from verification.statements._solvers_roads import (
+    angles,
+    carried_forwards,
+    collocation,
+    counted,
+    discrete_gradient,
+    truth,
+)
 
 ID = "solvers"
 TITLE = "Adaptive and fixed steps: errors and alignment of gradients"
@@ -65,9 +72,10 @@ def run(config: Config) -> Result:
             aligned(networks), bounded(networks), work(ladders),
         ],
         agreements=[
-            truth(networks), *discrete_gradient(config, networks[0]), collocation(pairs),
+            *truth(networks), *discrete_gradient(config, first), carried_forwards(config, first), collocation(pairs),
             steps_are_the_packages(adaptive, first.net, first.theta, first.X),
             discrete_gradient_road(first.label, first.net, first.theta, first.X, direction), one_neuron_road(),
+            angles(first), counted(first),
         ],
         experiment=(
             r"The slides name the experiment and print no formula; the claims are ours. The gradient $\nabla L$ of "
