@@ -66,8 +66,8 @@ def positive(curves: Mapping[str, Sequence[AtHorizon]]) -> Claim:
     lowest, highest = (end(case[3] for case in found) for end in (min, max))
     return Claim(
         "positive",
-        rf"$\lambda_{{\min}}(K_\infty) > 0$ at each $T$ that was run, from {lowest:g} to {highest:g}, as Proposition 3 "
-        r"wants at every $T$ for softplus, tanh and erf (measured: "
+        rf"$\lambda_{{\min}}(K_\infty) > 0$ at each $T$ that was run, from 1/{1 / lowest:g} to {highest:g}, as "
+        r"Proposition 3 wants at every $T$ for softplus, tanh and erf (measured: "
         rf"the smallest beside its noise floor, {name}, $T = {T:g}$, {source}, of {len(found)}; "
         rf"margin {MARGIN:g} floors).",
         Verdict.HOLDS if holds else Verdict.FAILS if smallest < -floor else Verdict.UNDECIDED,
@@ -163,7 +163,7 @@ def depth_gronwall(constants: Sequence[Constant]) -> Claim:
         r"\sqrt n$, $\lim L \|h^L - h_T\| \le \frac{T}{2} \Lambda e^{\Lambda} \|\dot h_0\|$, and $\lim L |f^L - f|$ is "
         r"at most $\|\lambda_T\|$ times that. The bound is far from sharp: from $T = 2$ to 4 the logarithm of the "
         rf"constant grows {min(rates):.2f} to {max(rates):.2f} times as much (measured: largest part of the bound, "
-        rf"{worst.activation}, $T = {worst.T:g}$).",
+        rf"{worst.activation}, $T = {worst.T:g}$, of {len(constants)} cases).",
         Verdict.HOLDS if worst.quotient <= 1 else Verdict.FAILS,
         measured=worst.quotient, predicted=r"$\le 1$", uncertainty=1e-3,
     )  # fmt: skip

@@ -40,7 +40,8 @@ def same_product(config: Config, X: Mapping[str, Array]) -> tuple[Claim, Claim]:
         "product",
         r"$f_\theta$, $\nabla_\theta f$ and $K_\infty$ depend on $\sigma_w$ and $T$ through $\sigma_w T$ alone, "
         r"exactly: time rescales, and $\theta$ stays what it is (measured: largest relative difference of the blocks "
-        r"of the gradient and of $K_\infty$ between $T = 1$ and four other $T$ at $\sigma_w T = 1.2$).",
+        r"of the gradient and of $K_\infty$ between $T = 1$ and four other $T$ at $\sigma_w T = 1.2$, softplus "
+        r"and tanh).",
         Verdict.HOLDS if worst <= allowed else Verdict.FAILS,
         measured=worst, predicted=0, uncertainty=allowed,
     )  # fmt: skip

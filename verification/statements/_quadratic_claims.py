@@ -105,7 +105,8 @@ def resnets_beyond(grown: Sequence[Beyond]) -> Claim:
         "resnets-beyond",
         r"ResNets never blow up at finite depth, and diverge with depth beyond $t^*$: each of the $L (1 - t^*/T)$ "
         r"layers that lie beyond squares $h$, so $\log \|h^L\| \approx 2^{L (1 - t^*/T)}$ (measured: doublings of the "
-        rf"logarithm a layer from $L = 512$ to 1024 at $T = {worst.ratio:g}\, t^*$, the case closest to its bound).",
+        rf"logarithm a layer from $L = 512$ to 1024 at $T = {worst.ratio:g}\, t^*$, of {len(grown)} horizons of one "
+        r"network the one closest to its bound).",
         Verdict.HOLDS if holds else Verdict.FAILS,
         measured=worst.rate, predicted=worst.predicted, uncertainty=worst.allowed,
     )  # fmt: skip
@@ -175,8 +176,8 @@ def depth(fits: Sequence[PowerLaw]) -> Claim:
     return Claim(
         "depth",
         rf"Below the blow-up $\phi$ is as good as Lipschitz: at $T = {BELOW}$ the errors of $f^L$, $K_\theta^L$ and "
-        r"$K_\infty^L$ decay as $1/L$ (measured: the slope furthest from $-1$; "
-        rf"{second_term(TOLERANCE, 64, -1)}).",
+        r"$K_\infty^L$ decay as $1/L$ (measured: the slope furthest from $-1$, of one network "
+        rf"with $n = 64$ and of the limit; {second_term(TOLERANCE, 64, -1)}).",
         Verdict.HOLDS if abs(worst.slope + 1) <= TOLERANCE else Verdict.FAILS,
         measured=worst.slope, predicted=-1, uncertainty=worst.uncertainty,
     )  # fmt: skip

@@ -126,7 +126,7 @@ def coincide(found: Symplectic) -> Claim:
         r"For Gauss schemes the two orders give one gradient, to rounding and however coarse the scheme (Sanz-Serna, "
         rf"SIAM Review 58, 2016): with a single node, {found.error[0]:.0%} away from the gradient of the Neural ODE, "
         r"the adjoint equation collocated at that node is still the exact gradient of the discrete output (measured: "
-        "largest relative difference).",
+        f"largest relative difference, {found.nodes[0]:g} to {found.nodes[-1]:g} nodes).",
         Verdict.HOLDS if (found.difference <= found.rounding).all() else Verdict.FAILS,
         measured=float(found.difference[worst]), predicted=0, uncertainty=float(found.rounding[worst]),
     )  # fmt: skip

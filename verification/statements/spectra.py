@@ -42,8 +42,8 @@ def run(config: Config) -> Result:
     first = studies[0]
     return Result(
         claims=[
-            _fluctuation(spectra), _limit(spectra), _weyl(spectra, studies), _positive(spectra),
-            _training(studies), _drift(studies),
+            _limit(spectra), _positive(spectra), _training(studies),
+            _fluctuation(spectra), _weyl(spectra, studies), _drift(studies),
         ],
         agreements=[
             *(limiting_spectrum(study) for study in studies), *(trained_spectrum(study) for study in studies),
