@@ -199,7 +199,7 @@ def positive(spectra: Sequence[Spectrum]) -> Claim:
         r"Proposition 3: the power series of $S$ in $\rho$ has the term $q \rho$, $\Sigma = (S_{tt} S_{ss} + 2 S^2)/4$ "
         r"adds the powers 0 and 2, and squaring a series with the powers $0, \dots, m$ gives $0, \dots, 2m$, all with "
         r"positive coefficients; so every power occurs in $\sigma_v^2 \Sigma^{T,T}$. At finite depth the degree is "
-        rf"bounded and so is the rank (measured, $T = 1$: the smallest $\lambda_{{\min}}$ above {MARGIN:g} noise "
+        rf"bounded and so is the rank (measured: at $T = 1$ the smallest $\lambda_{{\min}}$ above {MARGIN:g} noise "
         rf"floors, $d = {dim}$, $N = {N}$; {len(seen)} of {len(cases)} sets of points).",
         Verdict.FAILS if refuted else Verdict.HOLDS_WITH_SCOPE if hidden else Verdict.HOLDS,
         measured=low, predicted="> 0", uncertainty=floor,
