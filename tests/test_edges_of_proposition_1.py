@@ -16,9 +16,10 @@ from refimpl.finite.kinks import Crossing
 from verification.statements import _saltation
 from verification.statements._conventions import CASES, SLOPES, one_sided
 from verification.statements._escape import escape
+from verification.statements._not_unique import two_solutions
 from verification.statements._pencil import INPUT, network, output_from, relu_with
 from verification.statements._piecewise_linear import flow
-from verification.statements._without_lipschitz import rank_one, time_carried, two_solutions
+from verification.statements._without_lipschitz import rank_one, time_carried
 
 EPS = float(np.finfo(float).eps)
 

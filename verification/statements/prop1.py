@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from refimpl import BlowUpError, NeuralODE, activations
-from verification import Agreement, Claim, Config, Result, Verdict
-from verification.fit import power_law, second_term
+from refimpl import BlowUpError, activations
+from verification import Agreement, Claim, Config, Origin, Result, Verdict
 from verification.statements._conventions import claims as what_slopes_decide
 from verification.statements._data import DIM, Array, inputs
 from verification.statements._every_input import almost_every_input, every_input
-from verification.statements._perturb import SMALL, Derivative, Perturbed
+from verification.statements._perturb import SMALL
+from verification.statements._prop1_adjoint import PERTURBED_WIDTH, adjoint, order, perturb, two_derivatives
 from verification.statements._prop1_report import accuracies, derivatives, figure
 from verification.statements._prop1_solved import Solved, solve
 from verification.statements._saltation import claims as saltation
@@ -32,19 +32,22 @@ LIPSCHITZ = tuple(name for name, phi in activations.BUILTIN.items() if math.isfi
 
 HORIZONS = (1.0, 3.0)
 
-PERTURBED_WIDTH = 32
-"""n of the networks whose states are moved."""
+
+SOLUTIONS = ("existence", "uniqueness-forward", "uniqueness-backward")
+"""Claims on the networks that are solved on two roads."""
 
 
-def _existence(solved: Sequence[Solved], asked: int) -> Claim:
+def _existence(solved: Sequence[Solved], asked: int, inputs: int) -> Claim:
     return Claim(
         "existence",
-        rf"For each of the {len(LIPSCHITZ)} Lipschitz activations, $T = 1$ and $T = 3$, every draw of $\theta$ and "
-        r"every input, $h_t$ and $\lambda_t$ reach the other end of $[0, T]$, and two integrators that share "
-        r"$\phi$ only arrive at the same $h_T$ and $\lambda_0$ (measured: networks solved).",
+        r"With a Lipschitz $\phi$ the forward and the backward ODE have a solution on all of $[0, T]$: in each of the "
+        rf"{asked} networks tried, {len(LIPSCHITZ)} activations with $T = 1$ and with $T = 3$, "
+        rf"$h_t$ and $\lambda_t$ reach the other end of $[0, T]$ at up to {inputs} inputs, and two integrators that "
+        r"share $\phi$ only arrive at the same $h_T$ and $\lambda_0$ (measured: networks solved).",
         Verdict.HOLDS if len(solved) == asked else Verdict.FAILS,
         measured=len(solved),
         predicted=asked,
+        origin=Origin.PAPER,
     )
 
 
@@ -63,6 +66,22 @@ def _two_roads(solved: Sequence[Solved]) -> list[Agreement]:
                     difference,
                     allowed,
                     f"change of {own} with 100 times the tolerance" + ("" if back else f", {promise}"),
+                    SOLUTIONS[:1] if back else SOLUTIONS,
+                )
+            )
+        for way, quantity in (("forward", r"\|h_t - h'_t\|"), ("backward", r"\|\lambda_t\|")):
+            difference, allowed = max(
+                (case.growth[way] for case in solved if case.kinked == kinked), key=lambda pair: pair[0] / pair[1]
+            )
+            found.append(
+                Agreement(
+                    rf"growth of $\log {quantity}$ over $[0, T]$, {'kinked' if kinked else 'analytic'} $\phi$ (the "
+                    "case closest to its bound)",
+                    (core, f"{own}, written out"),
+                    difference,
+                    allowed,
+                    f"change of {own} with 100 times the tolerance; {promise}, carried to the logarithm",
+                    (f"uniqueness-{way}",),
                 )
             )
     return found
@@ -76,38 +95,27 @@ def _gronwall(id: str, text: str, solved: Sequence[Solved], rates: Sequence[Arra
         Verdict.HOLDS if worst <= 1 else Verdict.FAILS,
         measured=worst,
         predicted=r"$\le 1$",
+        origin=Origin.PAPER,
     )
-
-
-def _adjoint(id: str, text: str, found: Sequence[Derivative]) -> Claim:
-    largest = max(found, key=lambda d: d.error)
-    holds = all(d.error <= d.allowed for d in found)
-    return Claim(
-        id, text, Verdict.HOLDS if holds else Verdict.FAILS,
-        measured=largest.error, predicted=0, uncertainty=largest.allowed,
-    )  # fmt: skip
-
-
-def _two_derivatives(core: str, because: str, found: Sequence[Derivative]) -> Agreement:
-    worst = max(found, key=lambda d: d.error / d.allowed)
-    quantity = rf"$\lambda_t$, {worst.activation} (the case closest to its bound)"
-    return Agreement(quantity, (core, "central differences, DOP853"), worst.error, worst.allowed, because)
 
 
 def run(config: Config) -> Result:
     draws, sizes = (5, {False: (256, 8), True: (48, 2)}) if config.full else (1, {False: (64, 2), True: (24, 1)})
     solved, asked = _solve_all(config, draws, sizes)
-    smooth, smooth_curve, c = _perturb(config, "softplus", np.logspace(-1, -9, 17))
-    kinked, kinked_curve, _ = _perturb(config, "relu", np.logspace(-1, -9, 9))
+    smooth, smooth_curve, c, digit = perturb(config, "softplus", np.logspace(-1, -9, 17))
+    kinked, kinked_curve, _, _ = perturb(config, "relu", np.logspace(-1, -9, 9))
+    (every, from_ones), (almost, along_ones) = every_input(config), almost_every_input(config)
+    falls, order_road = order(*smooth_curve, digit)
     crossed = crossings(config)
     outside, outside_roads, ends = without_lipschitz(config)
     kinks, kink_roads, sides = saltation(crossed)
     conventions, convention_roads, cases = what_slopes_decide()
     claims = [
-        _existence(solved, asked),
+        _existence(solved, asked, 2 * max(count for _, count in sizes.values())),
         _gronwall(
             "uniqueness-forward",
-            r"Solutions neither split nor merge faster than Gronwall allows: $e^{-\Lambda t} \le \|h_t(x) - h_t(x')\| "
+            r"Solutions are unique, as far as distances can tell: those above neither split nor merge faster than "
+            r"Gronwall's bound, on which uniqueness rests, allows: $e^{-\Lambda t} \le \|h_t(x) - h_t(x')\| "
             r"/ \|h_0(x) - h_0(x')\| \le e^{\Lambda t}$ with $\Lambda = \sigma_w \|W\|_2 \mathrm{Lip}(\phi) / \sqrt n$",
             solved,
             [case.forward for case in solved],
@@ -119,22 +127,23 @@ def run(config: Config) -> Result:
             solved,
             [case.backward for case in solved],
         ),
-        _adjoint(
+        adjoint(
             "adjoint-analytic",
             r"Softplus: moving $h_t$ and solving on to $T$ changes $f$ as $\lambda_t$ says, at every tested "
             r"$t \in [0, T]$ (measured: largest relative error of central differences).",
             smooth,
         ),
-        _order(*smooth_curve),
-        _adjoint(
+        falls,
+        adjoint(
             "adjoint-kinked",
             r"ReLU: the same, almost surely (proof: docs/mathematics.md, Kinks): $f$ need not have a derivative where "
             r"a component of $h_T$ vanishes, and "
-            rf"the small step $10^{{{math.log10(SMALL):.0f}}}$ keeps clear of that with high probability.",
+            rf"the small step $10^{{{math.log10(SMALL):.0f}}}$ keeps clear of that with high probability (measured: "
+            r"largest relative error of central differences).",
             kinked,
         ),
-        every_input(config),
-        almost_every_input(config),
+        every,
+        almost,
         *kinks,
         *conventions,
         *outside,
@@ -145,8 +154,11 @@ def run(config: Config) -> Result:
         claims=claims,
         agreements=[
             *_two_roads(solved),
-            _two_derivatives("Gauss collocation", quotient, smooth),
-            _two_derivatives("SolveIVP", moves, kinked),
+            two_derivatives("adjoint-analytic", "Gauss collocation", quotient, smooth),
+            two_derivatives("adjoint-kinked", "SolveIVP", moves, kinked),
+            order_road,
+            from_ones,
+            along_ones,
             *outside_roads,
             *kink_roads,
             *convention_roads,
@@ -199,34 +211,3 @@ def _solve_all(config: Config, draws: int, sizes: dict[bool, tuple[int, int]]) -
         with contextlib.suppress(BlowUpError):
             solved.append(solve(config, activation, horizon, draw, width, X))
     return solved, len(cases)
-
-
-def _perturb(config: Config, activation: str, steps: Array) -> tuple[list[Derivative], tuple[Array, Array], float]:
-    """Checks of λ_t at all times; the errors of λ_0 for all `steps` at a digit; the c of their predicted c ε²."""
-    net = NeuralODE(activation)
-    theta = net.init(PERTURBED_WIDTH, DIM, seed=config.rng("theta", activation, "perturbed"))
-    f = {source: Perturbed(config, net, theta, X[0]) for source, X in inputs(config, 1).items()}
-    found = [
-        Derivative(activation, source, t, *moved.check(i))
-        for source, moved in f.items()
-        for i, t in enumerate(moved.times.tolist())
-    ]
-    digit = f["digits"]
-    errors = np.asarray([digit.error(0, digit.differences(0, step)[0]) for step in steps])
-    return found, (steps, errors), digit.model(0)[0] / float(np.linalg.norm(digit.adjoint[0]))
-
-
-def _order(steps: Array, errors: Array) -> Claim:
-    large = steps > 0.99e-3
-    order, margin = power_law(steps[large], errors[large]), 0.05
-    why = second_term(margin, 0.1, 2, r"\varepsilon")
-    return Claim(
-        "adjoint-order",
-        r"What is left for softplus is the truncation of the central difference: the error falls as $\varepsilon^2$ "
-        r"for $10^{-3} \le \varepsilon \le 10^{-1}$ (measured: the slope; "
-        f"{why}).",
-        Verdict.HOLDS if abs(order.slope - 2) <= margin else Verdict.FAILS,
-        measured=order.slope,
-        predicted=2,
-        uncertainty=order.uncertainty,
-    )
