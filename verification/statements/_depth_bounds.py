@@ -37,6 +37,8 @@ class Instance:
         L ‖q^L − q‖ / C for every quantity.
     allowed : dict from str to array, shape (depths,)
         1 and the roundings of either side, in the same unit.
+    network : (NeuralODE, Params, array)
+        The network and its inputs.
     """
 
     activation: str
@@ -45,6 +47,7 @@ class Instance:
     depths: Array
     quotients: dict[str, Array]
     allowed: dict[str, Array]
+    network: tuple[NeuralODE, Params, Array]
 
     @property
     def holds(self) -> bool:
@@ -95,7 +98,8 @@ def instance(net: NeuralODE, theta: Params, X: Array, depths: Sequence[int]) -> 
             with np.errstate(divide="ignore", invalid="ignore"):
                 quotients[q][k] = np.max(np.where(errors[q] > 0, L * errors[q] / C, 0.0))
                 allowed[q][k] = 1 + np.max(np.where(errors[q] > 0, L * rounding * unit[q] / C, 0.0))
-    return Instance(net.phi.name, theta.width, exponent, np.asarray(depths, dtype=float), quotients, allowed)
+    shown = np.asarray(depths, dtype=float)
+    return Instance(net.phi.name, theta.width, exponent, shown, quotients, allowed, (net, theta, X))
 
 
 def _sizes(bound: DepthBound, theta: Params, net: NeuralODE, X: Array) -> dict[str, Array]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from refimpl import Euler, Gauss, Params, SolveIVP
-from verification import Agreement, Claim, Config, Result, Verdict, compare
+from verification import Agreement, Claim, Config, Origin, Result, Verdict, compare
 from verification.statements._data import DIM, Array, inputs
 from verification.statements._expansion import expansion
 from verification.statements._prop2_constants import study
@@ -27,7 +27,7 @@ from verification.statements._resnets import (
 )
 
 ID = "prop2"
-TITLE = "Gradients of deep ResNets converge to those of the Neural ODE"
+TITLE = r"Gradients of deep ResNets converge to those of the Neural ODE, with a $C$ that depends on $\theta$"
 CLAIM = (
     r"If $\phi$ and $\phi'$ are Lipschitz continuous, then almost surely "
     r"$\|\nabla_\theta f^L(x) - \nabla_\theta f(x)\| \le C L^{-1}$, where $C > 0$ depends on the Lipschitz constants, "
@@ -39,6 +39,11 @@ COUNT = 8
 
 TOLERANCE = 0.03
 """Largest deviation of a slope from −1 that still counts as the rate 1/L over these depths."""
+
+GRADIENT = ("gradient-rate", "constant", "leading-coefficient", "gradient-coefficient")
+KERNEL = ("ntk-rate", "ntk-coefficient")
+OF = {"gradient": GRADIENT[:3], "output": ("output-rate",), "NTK": KERNEL[:1]}
+"""Claims on each quantity."""
 
 STEADY = 0.01
 """Largest change of L ‖·‖ from L/2 to L: 1 + r/L for 1 + 2r/L is a factor of 1 − r/L."""
@@ -65,7 +70,10 @@ def run(config: Config) -> Result:
             agreements += _solvers_agree(case, theta, stacked, truth)
     agreements += [_richardson_agrees(curves, quantity) for quantity in QUANTITIES]
     agreements.append(_coefficients_agree(outputs))
-    agreements += [expansions_agree(curves, quantity, max(refined)) for quantity in QUANTITIES]
+    agreements += [
+        expansions_agree(curves, quantity, max(refined)).on(*claims)
+        for quantity, claims in {"gradient": GRADIENT, "output": OF["output"], "NTK": KERNEL}.items()
+    ]
     claims = [_rate(curves, quantity) for quantity in ("gradient", "output", "NTK")]
     claims += [_bounded(curves), _leading(curves)]
     claims += [expansion_claim(curves, quantity, max(refined)) for quantity in ("gradient", "NTK")]
@@ -126,16 +134,24 @@ def _solvers_agree(case: Case, theta: Params, X: Array, truth: Point) -> list[Ag
             rf"$\nabla_\theta f$ ({name})", ("Gauss collocation", "SolveIVP"),
             distance(tight, truth.jacobian), bound,
             "1e-12 promised by Gauss, plus the change of DOP853 from rtol 1e-10 to 1e-12 (worst of the blocks U, W, v)",
+            GRADIENT,
         ),
         compare(
             rf"$K_\theta$ ({name})",
             {"Gauss collocation": truth.quantities(slice(None))["NTK"], "SolveIVP": net.ntk(theta, X, solver=finest)},
             allowed=2 * bound, because="twice the error of the gradient; a Gram matrix of Jacobians against ntk()",
+            claims=KERNEL,
         ),
         Agreement(
             rf"$\nabla_\theta f^{{{depth}}}$ ({name})", ("Euler scheme", "backpropagation written out"),
             distance(layers, by_hand), depth * case.width * float(np.finfo(float).eps),
-            "one rounding for each of n terms in each of L layers",
+            "one rounding for each of n terms in each of L layers", (*GRADIENT, *KERNEL),
+        ),
+        compare(
+            rf"$f^{{{depth}}}$ ({name})",
+            {"Euler scheme": net.predict(theta, X, Euler(depth)), "layers written out": by_hand.v @ theta.v},
+            allowed=depth * case.width * float(np.finfo(float).eps),
+            because="one rounding for each of n terms in each of L layers", claims=OF["output"],
         ),
     ]  # fmt: skip
 
@@ -148,6 +164,7 @@ def _richardson_agrees(curves: Sequence[Curve], quantity: str) -> Agreement:
         worst.extrapolated,
         worst.error + 1e-12,
         "change from five to six depths in the extrapolation, plus 1e-12 promised by Gauss",
+        OF[quantity],
     )
 
 
@@ -164,6 +181,7 @@ def _coefficients_agree(outputs: Sequence[tuple[Array, Array]]) -> Agreement:
         difference,
         allowed,
         "the last change of the extrapolated limit, which falls fourfold with every doubling of L",
+        OF["output"],
     )
 
 
@@ -191,6 +209,7 @@ def _rate(curves: Sequence[Curve], quantity: str) -> Claim:
         predicted=-1,
         uncertainty=max(worst.slope.uncertainty, abs(worst.final - worst.slope.slope)),
         scope=scope,
+        origin=Origin.PAPER,
     )
 
 
@@ -207,6 +226,7 @@ def _bounded(curves: Sequence[Curve]) -> Claim:
         measured=growth,
         predicted=1,
         uncertainty=max(abs(float(c.scaled[-1] / c.scaled[-2] - c.scaled[-2] / c.scaled[-3])) for c in mine),
+        origin=Origin.PAPER,
     )
 
 
