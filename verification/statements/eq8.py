@@ -8,14 +8,15 @@ import numpy as np
 
 from refimpl import Gauss, NeuralODE, train
 from refimpl.training import TrainingStep, linearize
-from verification import Claim, Config, Result, Verdict
+from verification import Claim, Config, Origin, Result, Verdict
 from verification.statements._data import DIM, Array
 from verification.statements._eq8_edges import edge_claims, edge_roads, edges_table, pencil, refined, targets
 from verification.statements._eq8_report import Whole, defect_table, figure, whole_table, width_table
-from verification.statements._eq8_roads import apart, dynamics, limits, roads
+from verification.statements._eq8_roads import apart, dynamics, fixed_time_road, limits, roads, sizes_road
 from verification.statements._lazy import SOLVER, Study, deviations, study
 from verification.statements._one_step import HALVINGS, Defect, defect
 from verification.statements._paths import LEVEL, slopes, student
+from verification.statements._statistics import decided
 from verification.statements._tasks import Task, tasks
 
 ID = "eq8"
@@ -45,18 +46,20 @@ def run(config: Config) -> Result:
     ]
     defects = _defects(config, given, widths[-1] if config.full else 64)
     whole = _whole(config, given, 256 if config.full else 64, 8000 if config.full else 400)
-    fixed = refined(config, given["sphere"], widths[-1] if config.full else 64)
+    one = widths[-1] if config.full else 64
+    fixed = refined(config, given["sphere"], one)
     sizes = targets(config, given["sphere"], widths, 10 if config.full else 4)
     by_hand = [pencil(config, n) for n in (1, 16, 256)]
     return Result(
         claims=[
             _order(defects), _coefficient(defects),
-            _rate("curvature", studies, "one step", -1, _CURVATURE), _rate("drift", studies, "drift", -1, _DRIFT),
-            _rate("frozen", studies, "frozen", -1, _FROZEN), _rate("frozen-test", studies, "frozen, test", -1, _TEST),
-            _rate("limit", studies, "limit", -0.5, _LIMIT), _rate("limit-test", studies, "limit, test", -0.5, _TEST),
+            *(_rate(id, studies, *about) for id, about in _RATES.items()),
             _returns(whole), *edge_claims(fixed, sizes, by_hand),
         ],
-        agreements=[roads(defects), *dynamics(config, given["sphere"], studies), limits(given), *edge_roads(by_hand)],
+        agreements=[
+            roads(defects), *dynamics(config, given["sphere"], studies), limits(given), *edge_roads(by_hand),
+            fixed_time_road(config, given["sphere"], fixed, one), sizes_road(config, given["sphere"], sizes),
+        ],
         experiment=(
             rf"Gradient descent (5) on {COUNT} images of digits (3 against 8) and on {COUNT} random points of "
             rf"$S^{{63}}$ with labels $\pm 1$, {TESTED} more of each as test inputs, $T = 1$, "
@@ -101,27 +104,39 @@ def run(config: Config) -> Result:
     )  # fmt: skip
 
 
-_CURVATURE = (
-    r"One step of size $\eta = 1/\lambda_{\max}$: the defect of (8) over $\frac{1}{2} \eta^2 \|\nabla L\|^2$ falls "
-    r"with width as $n^{-1}$, inside the bound $n^{-1/2}$ (measured: the exponent)."
-)
-
-_DRIFT = (
-    r"The kernel hardly moves: $\sup_k \|H^k - H^0\| / \|H^0\|$ over $\|u^0 - y\|$ falls as $n^{-1}$, inside the bound "
-    r"$n^{-1/2}$ (measured: the exponent; half way and at the last step)."
-)
-
-_FROZEN = (
-    r"All steps: $\sup_k \|u^k - u_{\mathrm{lin}}^k\|$ over $\|u^0 - y\|^2$, with the initial kernel $K_{\theta^0}$ in "
-    r"the linear dynamics, falls as $n^{-1}$ (measured: the exponent)."
-)
-
-_LIMIT = (
-    r"All steps: $\sup_k \|u^k - u_{\mathrm{lin}}^k\|$ over $\|u^0 - y\|$, with the deterministic $K_\infty$, falls as "
-    r"$n^{-1/2}$ (measured: the exponent)."
-)
-
-_TEST = "The same at inputs that are not trained on (measured: the exponent)."
+_RATES = {
+    "curvature": (
+        "one step", -1.0,
+        r"One step of size $\eta = 1/\lambda_{\max}$: the defect of (8) over $\frac{1}{2} \eta^2 \|\nabla L\|^2$ falls "
+        r"with width as $n^{-1}$, inside the bound $n^{-1/2}$",
+    ),
+    "drift": (
+        "drift", -1.0,
+        r"The kernel hardly moves: $\|H^k - H^0\| / \|H^0\|$ over $\|u^0 - y\|$, the larger one of half way and the "
+        r"last step, falls as $n^{-1}$, inside the bound $n^{-1/2}$",
+    ),
+    "frozen": (
+        "frozen", -1.0,
+        r"All steps: $\sup_k \|u^k - u_{\mathrm{lin}}^k\|$ over $\|u^0 - y\|^2$, with the initial kernel "
+        r"$K_{\theta^0}$ in the linear dynamics, falls as $n^{-1}$",
+    ),
+    "frozen-test": (
+        "frozen, test", -1.0,
+        r"At inputs that are not trained on the distance to the linear dynamics with $K_{\theta^0}$ falls as "
+        r"$n^{-1}$ too",
+    ),
+    "limit": (
+        "limit", -0.5,
+        r"All steps: $\sup_k \|u^k - u_{\mathrm{lin}}^k\|$ over $\|u^0 - y\|$, with the deterministic $K_\infty$, "
+        r"falls as $n^{-1/2}$",
+    ),
+    "limit-test": (
+        "limit, test", -0.5,
+        r"At inputs that are not trained on the distance to the linear dynamics with $K_\infty$ falls as "
+        r"$n^{-1/2}$ too",
+    ),
+}  # fmt: skip
+"""By claim: the quantity of `_lazy`, its exponent in n, and what is said of it."""
 
 
 def _defects(config: Config, given: Mapping[str, Task], width: int) -> list[Defect]:
@@ -145,6 +160,7 @@ def _order(defects: Sequence[Defect]) -> Claim:
         measured=order,
         predicted=2,
         uncertainty=change,
+        origin=Origin.PAPER,
     )
 
 
@@ -175,8 +191,9 @@ def _rate(id: str, studies: Sequence[Study], quantity: str, predicted: float, te
     found = [student(paths) for paths in _exponents(studies, quantity).values()]
     on_rate = all(abs(mean - predicted) <= wider and mean + half < 0 for mean, half, wider in found)
     falls = all(mean + half < 0 for mean, half, _ in found)
-    mean, half, _ = max(found, key=lambda one: abs(one[0] - predicted) / one[2])
     rises = any(mean - wider > 0 for mean, _, wider in found)
+    mean, half, wider = max(found, key=lambda one: abs(one[0] - predicted) / one[2])
+    text = f"{text} (measured: the exponent; {decided(wider)})."
     verdict = Verdict.HOLDS if on_rate else Verdict.FAILS if rises else Verdict.UNDECIDED
     scope = "" if on_rate else SLOW if falls else "The interval of the exponent does not exclude that it is positive."
     return Claim(id, text, verdict, measured=mean, predicted=predicted, uncertainty=half, scope=scope)
@@ -214,8 +231,9 @@ def _returns(whole: Sequence[Whole]) -> Claim:
     complete = left <= TRAINED
     return Claim(
         "whole-training",
-        rf"The distance does not build up: trained until {left:.1e} of the loss is left, a network is closer to the "
-        rf"linear dynamics with $K_{{\theta^0}}$ than at its furthest (measured: the ratio of both distances).",
+        rf"The distance does not build up: trained until {left:.1e} of the loss is left, a network of $n = "
+        rf"{whole[0].width}$ is closer to the linear dynamics with $K_{{\theta^0}}$ than at its furthest (measured: "
+        "the ratio of both distances).",
         Verdict.HOLDS if complete and max(ratios) < 0.5 else Verdict.UNDECIDED,
         measured=max(ratios),
         predicted="< 0.5",
