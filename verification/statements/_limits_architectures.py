@@ -19,7 +19,8 @@ from verification.statements._chains import (
 )
 from verification.statements._data import DIM, Array
 from verification.statements._independent import diffusion_kernels, independent_kernels, without_drift
-from verification.statements._statistics import LEVEL, RESOLUTION, at_infinite_width, student
+from verification.statements._limits_by_hand import chi_means, layers_by_hand
+from verification.statements._statistics import LEVEL, RESOLUTION, at_infinite_width, decided, student
 
 TOLERANCE = 0.05
 """Largest deviation of an exponent from −1: the next order of the expansion, over depths from 16 on."""
@@ -49,12 +50,14 @@ def sqrt_layers(net: NeuralODE, X: Array, shared: Array) -> tuple[Claim, list[Ag
             {"equations for S and P, integrated": limit, "recursion over layers, extrapolated": twice},
             allowed=float(4 * error[-1] / layers[-1]),
             because="one term of the expansion removed: four times 1/L of the error at the largest L",
+            claims=("sqrt-layers", "order-of-sqrt-layers"),
         ),
         compare(
             r"the same for the identity",
             {"equations for S and P, integrated": diffusion_kernels(linear, X)[0],
              r"$q \sigma_v^2 (2 + \sigma_w^2 T) e^{\sigma_w^2 T}$": closed},
             allowed=1e-7, because="local rtol = 1e-9 forward and backward, a hundredfold for the growth along the path",
+            claims=("sqrt-layers", "order-of-sqrt-layers"),
         ),
     ]  # fmt: skip
     return Claim(
@@ -66,6 +69,19 @@ def sqrt_layers(net: NeuralODE, X: Array, shared: Array) -> tuple[Claim, list[Ag
         Verdict.HOLDS if holds else Verdict.FAILS,
         measured=fit.slope, predicted=-1, uncertainty=fit.uncertainty,
     ), agreements  # fmt: skip
+
+
+def layers_road(config: Config, net: NeuralODE, X: Array) -> Agreement:
+    """The kernel of one network with weights of its own in every layer, for either step."""
+    n = 16
+    theta = net.init(n, DIM, seed=config.rng("layers by hand"), layers=LAYERS)
+    found = [(_kernel(net, theta, X, p), layers_by_hand(net, theta, X, (net.horizon / LAYERS) ** p)) for p in (1, 0.5)]
+    return compare(
+        rf"$K_\theta^{{{LAYERS}}}$ with independent layers, steps $T/L$ and $\sqrt{{T/L}}$ ($n = {n}$)",
+        {"Euler scheme, contraction": [K for K, _ in found], "backpropagation written out": [K for _, K in found]},
+        allowed=4 * n * LAYERS * float(np.finfo(float).eps), because="roundings of sums of n terms in each layer",
+        claims=("order-of-independent", "order-of-sqrt-layers"),
+    )  # fmt: skip
 
 
 def independent_orders(config: Config, net: NeuralODE, X: Array, widths: Array, draws: int) -> list[Claim]:
@@ -90,7 +106,7 @@ def independent_orders(config: Config, net: NeuralODE, X: Array, widths: Array, 
                 "order-of-independent" if power == 1 else "order-of-sqrt-layers",
                 rf"With independent layers and the step ${step}$ both orders give one limit, which is not $K_\infty$: "
                 r"with $L \to \infty$ first, extrapolated from pairs of depths, then to $n = \infty$, the NTK is the "
-                r"limit of $n \to \infty$ first (measured: ratio along it).",
+                rf"limit of $n \to \infty$ first (measured: ratio along it; {decided(wider)}).",
                 verdict, measured=mean, predicted=1, uncertainty=half,
                 scope="" if sharp or verdict is Verdict.FAILS else f"The interval is wider than {RESOLUTION:.0%}.",
             )
@@ -123,7 +139,7 @@ def step_edge(config: Config) -> tuple[Claim, Agreement]:
         ("second moment of one layer, to the power L", "Monte Carlo"),
         abs(float(second.mean()) - relative_variance(n, L, 1.0, L**-power))
         / (float(second.std(ddof=1)) / np.sqrt(draws)),
-        float(stats.norm.ppf((1 + LEVEL) / 2)), f"normal interval at {LEVEL:.1%}",
+        float(stats.norm.ppf((1 + LEVEL) / 2)), f"normal interval at {LEVEL:.1%}", ("step-edge",),
     )  # fmt: skip
     holds = abs(edge - 0.5) <= max(off, 0.01)
     return Claim(
@@ -166,12 +182,13 @@ def perceptron(config: Config, draws: int) -> tuple[list[Claim], list[Agreement]
     because = f"Student's interval at {LEVEL:.1%}"
     agreements = [
         Agreement(rf"$E \|h^L\|/\sqrt{{nq}}$, $n = {n}$, $L = {depth}$", ("Gamma functions", "Monte Carlo"),
-                  abs(of_h - predicted), wider_h, because),
+                  abs(of_h - predicted), wider_h, because, ("perceptron",)),
         Agreement(rf"mean root of the parts of $K$, $n = {n}$, $L = {depth}$", ("Gamma functions", "Monte Carlo"),
-                  abs(of_K - predicted), wider_K, because),
+                  abs(of_K - predicted), wider_K, because, ("perceptron-ntk",)),
         Agreement(rf"variance of $\log \|h^L\|^2$, $n = {n}$, $L = {depth}$", ("polygamma function", "Monte Carlo"),
                   abs(spread / variance - 1), float(z * np.sqrt((2 + kurtosis) / draws)),
-                  "standard error of a variance, from the fourth cumulant of log χ²"),
+                  "standard error of a variance, from the fourth cumulant of log χ²", ("joint-law",)),
+        chi_means(mean_root),
     ]  # fmt: skip
     gamma = 2.0
     limits = [log_moments(m, gamma * m) for m in (10**4, 10**5, 10**6)]

@@ -10,11 +10,15 @@ from scipy.special import iv
 from refimpl import NeuralODE, Params
 from refimpl.infinite.dual import dual
 from refimpl.theory import depth_bound
-from verification import Agreement, Claim, Config, Origin, Verdict
+from verification import Agreement, Claim, Config, Origin, Verdict, compare
 from verification.statements._chains import shared_bound, shared_mean
 from verification.statements._data import DIM, Array
+from verification.statements._limits_by_hand import iterated_limits, uniform_constant
 from verification.statements._plane import Plane
 from verification.statements._statistics import student
+
+PAIRINGS = ("linear-plane", "perceptron-shared")
+"""Claims whose expectations are sums over pairings."""
 
 PER_WIDTH = 4
 """Networks of each width whose constant is computed."""
@@ -22,7 +26,7 @@ PER_WIDTH = 4
 WIDTHS = (1, 2, 3, 8, 64, 1024)
 
 
-def example() -> Claim:
+def example() -> tuple[Claim, Agreement]:
     """Inner limits by the distance from them: |a − 1| ≤ ℓ/n and |a| ≤ n/ℓ; in exact arithmetic."""
 
     def a(n: int, ell: int) -> Fraction:
@@ -32,6 +36,15 @@ def example() -> Claim:
     first, second = [a(far, ell) for ell in near], [a(n, far) for n in near]
     off = max([float(abs(v - 1) * far / ell) for v, ell in zip(first, near, strict=True)]
               + [float(v * far / n) for v, n in zip(second, near, strict=True)])  # fmt: skip
+    fixed = [1, 10, 100, 1000]
+    limits = iterated_limits(lambda n, ell: n / (ell + n), fixed)
+    by_extrapolation = compare(
+        r"$\lim_{n \to \infty} a_{n,\ell}$ and $\lim_{\ell \to \infty} a_{n,\ell}$, $\ell, n = 1, 10, 100, 1000$",
+        {"exact arithmetic": [float(a(far, ell)) for ell in fixed] + [float(a(n, far)) for n in fixed],
+         "extrapolation in floating point": [limit for limit, _ in limits]},
+        allowed=max(error for _, error in limits) + fixed[-1] / far, relative=False,
+        because="the last change of the extrapolation, and the distance from a limit at $10^{30}$", claims=("example",),
+    )  # fmt: skip
     return Claim(
         "example",
         r"(11): for $a_{n,\ell} = n/(\ell + n)$ the limit is 1 with $n \to \infty$ first and 0 with $\ell \to \infty$ "
@@ -40,7 +53,8 @@ def example() -> Claim:
         measured=f"1 − {float(1 - first[-1]):.0e}, {float(second[-1]):.0e}",
         predicted="1, 0",
         uncertainty=1e6 / far,
-    )
+        origin=Origin.PAPER,
+    ), by_extrapolation  # fmt: skip
 
 
 def as_stated(orders: list[Claim], uniform: Claim) -> Claim:
@@ -49,20 +63,23 @@ def as_stated(orders: list[Claim], uniform: Claim) -> Claim:
     proved = uniform.verdict is Verdict.HOLDS and all(claim.verdict is Verdict.HOLDS_WITH_SCOPE for claim in orders)
     return Claim(
         "as-stated",
-        r"(10) as written, with $\ne$ between the two limits of the network $f_\theta^L$ of (6), which shares its "
-        r"weights. Counterexample: every one of these networks, since its error of the depth is at most $C/L$ with one "
+        (r"(10) as written, with $\ne$, is false for the network $f_\theta^L$ of (6), which shares its weights: both "
+         r"orders give one law of $f$. " if proved else
+         r"(10) as written, with $\ne$ between the two limits of the network $f_\theta^L$ of (6), which shares its "
+         r"weights. ")
+        + r"Counterexample: every one of these networks, since its error of the depth is at most $C/L$ with one "
         r"$C$ for all widths (the claim `exchange`) and the limits $n \to \infty$ at fixed $L$ exist: proved for the "
         r"law of $f$, with which the NTK agrees in numbers; for $\phi(z) = z$ a pencil does for $E \|h^L\|^2$ (the "
         r"claim `linear-plane`). That the two may differ for some network is true, for instance for a linear "
-        r"perceptron (the claim `perceptron`) (measured: difference of the two limits of the law of $f$, relative; "
-        r"numbers alone would not show that it is zero).",
+        r"perceptron, as the claim `perceptron` shows (measured: difference of the two limits of the law of $f$, "
+        r"relative; numbers alone would not show that it is zero).",
         Verdict.FAILS if proved else Verdict.UNDECIDED,
         measured=law.measured, predicted=r"$\ne 0$", uncertainty=law.uncertainty,
         scope=r"For (6) the sign is $=$; $\ne$ needs another architecture.", origin=Origin.PAPER,
     )  # fmt: skip
 
 
-def exchange(config: Config, net: NeuralODE, X: Array, covariance: Plane) -> Claim:
+def exchange(config: Config, net: NeuralODE, X: Array, covariance: Plane) -> tuple[Claim, Agreement]:
     """L ‖Cov^L − Cov‖ ≤ C_n, from the bound of ∂f/∂v, whose Gram matrix the covariance is."""
     worst, ratios, depths = 0.0, [], covariance.depths
     limit = constant_at_infinity(net, X)
@@ -75,8 +92,14 @@ def exchange(config: Config, net: NeuralODE, X: Array, covariance: Plane) -> Cla
             worst = max(worst, float((depths[:, None, None] * np.abs(cov[:-1] - cov[-1]) / allowed).max()))
             found.append(float(np.linalg.norm(allowed) / np.linalg.norm(limit)))
         ratios.append(found)
+    last = allowed / limit, uniform_constant(net, theta, X)
     means = [student(np.asarray(found)) for found in ratios]
     bounded = all(mean - half <= 1 for mean, half, _ in means)
+    agreement = compare(
+        rf"$C_n / C_\infty$ of the covariance of $f$, one network, $n = {covariance.widths[-1]:g}$",
+        {"`depth_bound` and Hermite series": last[0], "QUADPACK, from the inequalities": last[1]},
+        allowed=1e-10, because="1e-12 asked of QUADPACK, in factors and under roots", claims=("exchange", "as-stated"),
+    )  # fmt: skip
     return Claim(
         "exchange",
         r"Why: $|\mathrm{Cov}^L - \mathrm{Cov}| \le C_n/L$ for the law of $f$, with $C_n$ from $\|W\|/\sqrt n$, "
@@ -87,7 +110,7 @@ def exchange(config: Config, net: NeuralODE, X: Array, covariance: Plane) -> Cla
         Verdict.FAILS if worst > 1 else Verdict.HOLDS if bounded else Verdict.UNDECIDED,
         measured=means[-1][0], predicted=r"$\to 1$", uncertainty=means[-1][1],
         scope="" if bounded or worst > 1 else "The constants exceed their limit at these widths.",
-    )  # fmt: skip
+    ), agreement  # fmt: skip
 
 
 def _of_gram(C: Array, norm: Array) -> Array:
@@ -134,6 +157,7 @@ def linear_plane() -> tuple[Claim, Agreement]:
         r"$E h_L^2/q$ of one linear neuron, $L \le 4$",
         ("every pairing enumerated", "Gauss–Hermite quadrature"),
         float(np.max(np.abs(means[0] / scalar - 1))), 1e-12, "exact for polynomials up to degree 23, to rounding",
+        PAIRINGS,
     )  # fmt: skip
     return Claim(
         "linear-plane",

@@ -59,6 +59,7 @@ def shared_stack(config: Config, draws: int) -> tuple[Claim, Agreement]:
         rf"$E \|h^L\|^2/(nq)$ with a shared $W$ and no skip connection, $n = {n}$, $L = {depth}$",
         ("every pairing enumerated", "Monte Carlo"),
         abs(mean - shared_moment(n, depth)), wider, f"Student's interval of {draws} networks at {LEVEL:.1%}",
+        ("perceptron-shared", "linear-plane"),
     )  # fmt: skip
 
 

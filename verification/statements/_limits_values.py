@@ -1,0 +1,56 @@
+"""The values of one infinite network have no limit n → ∞: (10) can speak of laws only."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from refimpl import NeuralODE, Params
+from verification import Agreement, Claim, Config, Verdict
+from verification.statements._data import DIM, Array
+from verification.statements._integrate import flow
+from verification.statements._plane import ODE
+from verification.statements._statistics import LEVEL, decided, student
+
+WIDTH = 256
+
+
+def values(config: Config, net: NeuralODE, X: Array, draws: int) -> tuple[Claim, Agreement]:
+    """Of nested networks Cov(f_n, f_2n) ≤ V/√2 with V = √(Var f_n Var f_2n), so that E(f_2n − f_n)² ≥ (2 − √2) V."""
+    squares, means, variance = [], [], np.diagonal(net.limit().nngp(X))
+    for draw in range(draws):
+        array = net.init(2 * WIDTH, DIM, seed=config.rng("nested", draw))
+        narrow = Params(array.U[:WIDTH], array.W[:WIDTH, :WIDTH], array.v[:WIDTH])
+        change = net.predict(array, X, ODE) - net.predict(narrow, X, ODE)
+        squares.append(np.mean(change**2 / variance))
+        means.append(np.mean(_mean_square(net, array, narrow, X) / variance))
+    mean, half, wider = student(np.asarray(means))
+    apart, _, allowed = student(np.asarray(squares) - np.asarray(means))
+    stays = mean + wider >= 2 - np.sqrt(2) and mean - wider > 0
+    return Claim(
+        "values",
+        r"(10) can speak of the law of $f$ and of $K_\theta$ only: the values $f_\theta(x)$ of one infinite array of "
+        r"weights have no limit $n \to \infty$, because $f$ is a sum of $n$ independent terms over $\sqrt{n}$: "
+        r"$E (f_{2n} - f_n)^2 \ge (2 - \sqrt{2}) \sqrt{\mathrm{Var} f_n\, \mathrm{Var} f_{2n}}$ at every $n$ "
+        rf"(measured: the ratio to the variance in the limit, at $n = {WIDTH}$, exact in the mean over $v$; "
+        rf"{decided(wider)}).",
+        Verdict.HOLDS if stays else Verdict.UNDECIDED,
+        measured=mean,
+        predicted=r"$\ge 0.586$",
+        uncertainty=half,
+        scope="" if stays else "Too few networks.",
+    ), Agreement(
+        r"$E (f_{2n} - f_n)^2$ of nested networks, over the variance in the limit",
+        ("exact mean over the last layer, RK45", "outputs, Gauss collocation"), abs(apart), allowed,
+        f"Student's interval of {draws} networks at {LEVEL:.1%}", ("values",),
+    )  # fmt: skip
+
+
+def _mean_square(net: NeuralODE, array: Params, narrow: Params, X: Array) -> Array:
+    """E_v (f_2n − f_n)², (N,): given (U, W) both are linear in v, with the coefficients σ_v φ(h_T)/√n."""
+    ends = (flow(net, at, net.sigma_u * X @ at.U.T, net.horizon, 1e-6, "RK45")[0] for at in (array, narrow))
+    wide, less = (net.sigma_v * net.phi.phi(h) / math.sqrt(h.shape[1]) for h in ends)
+    difference = wide - np.pad(less, ((0, 0), (0, wide.shape[1] - less.shape[1])))
+    total: Array = np.sum(difference**2, axis=1)
+    return total
