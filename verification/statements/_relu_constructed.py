@@ -147,6 +147,7 @@ def _one_sided() -> Agreement:
         float(np.linalg.norm(own[1] - closed)),
         2 * float(np.linalg.norm(own[1] - own[0])),
         "twice the change over the last doubling of the depth: no crossing disturbs it",
+        ("constructed-end",),
     )
 
 
@@ -174,4 +175,5 @@ def _closed_form() -> Agreement:
         max(apart),
         4 * float(depths[-1]) * float(np.finfo(float).eps),
         "a rounding in each layer, forward and backward",
+        ("richardson",),
     )

@@ -13,6 +13,9 @@ from verification.statements._relu_constructed import third
 from verification.statements._relu_curves import flat
 from verification.statements._relu_deep import ADAPTIVE, DEEPEST, FITTED, Deep, backpropagated
 
+DEEP = ("gradient-bounded", "richardson", "crossing-positions", "reference-default")
+"""Claims on this network."""
+
 CONTROL = 0.05
 """Largest deviation of a slope from −2; the claim says how large a next term, O(1/L), that allows."""
 
@@ -167,13 +170,13 @@ def agreements(config: Config, found: Deep) -> list[Agreement]:
         Agreement(
             rf"$\nabla_\theta f$ (relu, $n = {found.width}$)", ("exact flow between crossings", "KinkEvents"),
             float(np.linalg.norm(by_events - found.exact)) / size, 10 * KinkEvents().rtol,
-            "rtol of KinkEvents, with a factor of 10 between the tolerances that it compares",
+            "rtol of KinkEvents, with a factor of 10 between the tolerances that it compares", DEEP,
         ),
         Agreement(
             rf"$\nabla_\theta f^L$ ($n = {found.width}$, $L = {depth}$)", ("Euler", "backpropagation written out"),
             float(np.linalg.norm(flat(net.jacobian(theta, x, Euler(depth)))[0] - own)) / size,
             4 * (depth + found.width) * float(np.finfo(float).eps),
-            "roundings of every layer and of sums of n terms, forward and backward",
+            "roundings of every layer and of sums of n terms, forward and backward", DEEP,
         ),
     ]  # fmt: skip
 
