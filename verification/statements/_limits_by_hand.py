@@ -42,7 +42,7 @@ def uniform_constant(net: NeuralODE, theta: Params, X: Array) -> Array:
         phi = net.phi.phi(net.sigma_u * theta.U @ x) / math.sqrt(n)
         finite.append(_bounds(net, T, ell, ell * norm, float(np.linalg.norm(phi)), float(np.linalg.norm(W @ phi))))
         spread = net.sigma_u * float(np.linalg.norm(x))
-        root = math.sqrt(_gaussian(lambda z, s=spread: float(net.phi.phi(np.asarray(s * z))) ** 2))
+        root = math.sqrt(_gaussian_square(net, spread))
         limit.append(_bounds(net, T, ell, 2 * ell * net.sigma_w, root, net.sigma_w * root))
     return _gram(finite) / _gram(limit)
 
@@ -54,10 +54,13 @@ def _bounds(net: NeuralODE, T: float, ell: float, kappa: float, start: float, ra
     return net.sigma_v * ell * T * missed, net.sigma_v * (start + ell * grown)
 
 
-def _gaussian(f: Callable[[float], float]) -> float:
-    """E f(z), z ~ N(0, 1)."""
-    density = 1 / math.sqrt(2 * math.pi)
-    return float(quad(lambda z: density * math.exp(-z * z / 2) * f(z), -12, 12, epsabs=0, epsrel=1e-12)[0])
+def _gaussian_square(net: NeuralODE, spread: float) -> float:
+    """E φ(z)², z ~ N(0, spread²)."""
+
+    def integrand(z: float) -> float:
+        return math.exp(-z * z / 2) * float(net.phi.phi(np.asarray(spread * z))) ** 2
+
+    return float(quad(integrand, -12, 12, epsabs=0, epsrel=1e-12)[0]) / math.sqrt(2 * math.pi)
 
 
 def _gram(bounds: list[tuple[float, float]]) -> Array:
