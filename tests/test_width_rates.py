@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 from refimpl import NeuralODE, Params, SolveIVP
 from refimpl.scheme import gauss
 from verification import Config
-from verification.statements._ensembles import PAIR, batch, draw, regressed
+from verification.statements._depths import by_layers
+from verification.statements._ensembles import PAIR, Ensemble, batch, draw, regressed
+from verification.statements._goursat import arc_cosine_dual
 from verification.statements._pairings import trace_moment
-from verification.statements._thm1_edges import blocks_at_infinity, factors, scalar_kernel
-from verification.statements._thm1_rates import corrected_exponent, linear_bias, pairing_roads
+from verification.statements._thm1_edges import blocks_at_infinity, factors
+from verification.statements._thm1_quadratic import scalar_kernel
+from verification.statements._thm1_rates import corrected_exponent, linear_bias
+from verification.statements._thm1_roads import control_road, pairing_roads
 from verification.statements._thm1_suprema import suprema, supremum
 
 EPS = float(np.finfo(float).eps)
@@ -74,6 +78,21 @@ def test_control_variates_keep_the_mean_and_take_the_spread() -> None:
     mean, error = regressed(values, controls)
     assert error < 4e-4
     assert abs(mean - 5) < 5 * error
+
+
+@pytest.mark.parametrize("expectation", [0.0, 0.3])
+def test_a_control_variate_of_the_wrong_expectation_is_seen(expectation: float) -> None:
+    rng = np.random.default_rng(4)
+    controls = rng.standard_normal((2000, 1))
+    values = 1 + controls[:, 0] + rng.standard_normal(2000)
+    mean, error = regressed(values, controls - expectation)
+    case = Ensemble("tanh", np.asarray([8.0]), (values,), np.asarray([mean]), np.asarray([error]), 0.0)
+    assert control_road([case]).agree is (expectation == 0)
+
+
+def test_one_layer_written_out_is_its_closed_form() -> None:
+    """ReLU, one layer, x with itself: S_00 = 1, Σ = D = 1/2, S_11 = 3/2, K = 3/4 + 1/2 · 1/2 + 1/2 · (1 + 1/2)."""
+    assert abs(by_layers(NeuralODE("relu"), 1.0, 1, arc_cosine_dual) - 7 / 4) <= 4 * EPS
 
 
 def test_the_next_order_does_not_shift_a_corrected_exponent() -> None:

@@ -16,16 +16,13 @@ from math import factorial
 import numpy as np
 from scipy import stats
 
-from refimpl import NeuralODE, Params, SolveIVP
-from refimpl.scheme import gauss
-from verification import Agreement, Claim, Config, Table, Verdict
+from verification import Claim, Config, Origin, Table, Verdict
 from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._data import Array
-from verification.statements._ensembles import PAIR, Ensemble, batch, draw, ensemble
+from verification.statements._ensembles import Ensemble, ensemble
 from verification.statements._exponents import Exponent
-from verification.statements._pairings import trace_moment
-from verification.statements._statistics import LEVEL
+from verification.statements._statistics import LEVEL, decided
 from verification.statements._thm1_suprema import suprema, supremum
 
 QUICK = ("softplus", "tanh", "identity")
@@ -37,9 +34,6 @@ DRAWS = {8: 6000, 16: 6000, 32: 3000, 64: 500, 128: 150}
 RESOLVED = 20.0
 """Standard errors of the bias at n = 8 from which on its exponent is fitted: with the next order left free the
 exponent is about five times as uncertain as that bias."""
-
-DEGREE = 8
-"""Largest j + k at which all pairings are enumerated."""
 
 
 def ensembles(config: Config) -> list[Ensemble]:
@@ -106,7 +100,7 @@ def _bias(found: Sequence[Ensemble]) -> Claim:
         "bias",
         r"The mean alone: $E K_\theta - K_\infty$ falls as $1/n$ "
         rf"(measured: exponent over $n = 8$ to 128 with the next order fitted, {name}, furthest of "
-        rf"{', '.join(exponents)}).{unseen}",
+        rf"{', '.join(exponents)}; {worst.decided}).{unseen}",
         verdict, measured=worst.value, predicted=-1, uncertainty=worst.half, scope=worst.scope(verdict),
     )  # fmt: skip
 
@@ -130,7 +124,7 @@ def _linear(case: Ensemble) -> Claim:
         r"For $\phi(z) = z$ the constant of the bias is known from the pairings of Gaussian matrices: "
         r"$n (E K_\theta / K_\infty - 1) \to \sum (m + 1)(m + 2) / (j! k!)$ over $j \ne k$ of one parity, "
         r"$m = \min(j, k)$, divided by $\sum (k + 2)/(k!)^2$ (at $T = \sigma_w = 1$; measured: extrapolated to "
-        r"$n = \infty$). A bias $o(1/n)$ is not to be had.",
+        rf"$n = \infty$; {decided(measured - z * error, measured + z * error)}). A bias $o(1/n)$ is not to be had.",
         Verdict.HOLDS if close else Verdict.UNDECIDED if abs(measured - predicted) <= z * error else Verdict.FAILS,
         measured=measured, predicted=predicted, uncertainty=z95 * error, scope="" if close else "Too few networks.",
     )  # fmt: skip
@@ -144,7 +138,8 @@ def _spread(found: Sequence[Ensemble]) -> Claim:
     return Claim(
         "spread",
         r"The fluctuation alone: the standard deviation of $K_\theta$ over networks falls as $n^{-1/2}$, for "
-        rf"{', '.join(exponents)} (measured: exponent with the next order fitted, {name}, the furthest).",
+        rf"{', '.join(exponents)} (measured: exponent with the next order fitted, {name}, the furthest; "
+        rf"{worst.decided}).",
         verdict, measured=worst.value, predicted=-0.5, uncertainty=worst.half, scope=worst.scope(verdict),
     )  # fmt: skip
 
@@ -165,30 +160,12 @@ def _fourth(found: Sequence[Ensemble]) -> Claim:
         r"Almost surely, and not only in probability: $E |K_\theta - K_\infty|^4$ falls faster than $1/n$ (as $n^{-2}$ "
         r"or, at small $n$, faster still), so that $\sum_n P(|K_\theta - K_\infty| > \epsilon) < \infty$ for every "
         r"$\epsilon$ and Borel and Cantelli apply, however the networks of different widths depend on each other "
-        rf"(measured: the exponent of {name}, the slowest).",
+        rf"(measured: the exponent of {name}, the slowest; {slowest.decided}).",
         Verdict.HOLDS_WITH_SCOPE if summable else Verdict.UNDECIDED,
         measured=slowest.value, predicted=r"$< -1$ (limit $-2$)", uncertainty=slowest.half,
         scope=(r"A moment measured at finitely many widths; the sum needs it at all." if summable
                else "The interval of the exponent reaches $-1$: too few networks."),
-    )  # fmt: skip
-
-
-# Roads and numbers
-
-
-def pairing_roads() -> Agreement:
-    """κ_jk by enumerating every pairing, against min(j, k) + 1."""
-    worst = 0.0
-    for j in range(DEGREE + 1):
-        for k in range(DEGREE + 1 - j):
-            if (j + k) % 2 == 0:
-                powers = trace_moment(j, k)
-                predicted = min(j, k) + 1 if j != k else 0
-                worst = max(worst, abs(powers.get(-1, 0) - predicted), abs(powers.get(0, 0) - (j == k)))
-    return Agreement(
-        rf"$E\,\mathrm{{tr}}\,W^j W^{{\top k}}$ to order $1/n$, $j + k \le {DEGREE}$",
-        ("every pairing enumerated", r"$\delta_{jk} + [j \ne k](\min(j, k) + 1)/n$"),
-        worst, 0.0, "both are integers",
+        origin=Origin.PAPER,
     )  # fmt: skip
 
 
@@ -204,19 +181,4 @@ def rate_table(found: Sequence[Ensemble]) -> Table:
     return Table(
         r"Mean and spread of $e = \langle K_\theta - K_\infty, K_\infty \rangle / \|K_\infty\|^2$ apart, two inputs "
         r"at 60°; all ± are 95 %", head, rows,
-    )  # fmt: skip
-
-
-def finite_road(config: Config) -> Agreement:
-    """Networks of a batch against the package."""
-    net, n = NeuralODE("softplus"), 16
-    U, W, v = draw(2, n, 3, config.rng("batch"))
-    exact = np.stack([net.ntk(Params(U[k], W[k], v[k]), PAIR, solver=SolveIVP()) for k in range(3)])
-    fine, found = (batch(net, U, W, v, PAIR, gauss(nodes=m, steps=1, horizon=1.0)).kernel for m in (6, 8))
-    change = float(np.abs(found - fine).max() / np.abs(exact).max())
-    return Agreement(
-        rf"$K_\theta$ of three networks (softplus, $n = {n}$)",
-        ("collocation of a batch, written out", "scipy.integrate"),
-        float(np.abs(found - exact).max() / np.abs(exact).max()), change + 1e-6,
-        "change from six to eight nodes, plus sweeps that end at 1e-8 and the growth of rtol = 1e-10 along the path",
     )  # fmt: skip

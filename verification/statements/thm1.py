@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from verification import Claim, Config, Result, Verdict
+from verification import Claim, Config, Origin, Result, Verdict
 from verification.fit import second_term
 from verification.statements._data import DIM, inputs
-from verification.statements._depths import SHALLOWEST, Depths, apart, limit_roads, resnets
-from verification.statements._statistics import LEVEL, RESOLUTION, interval, student
-from verification.statements._thm1_edges import conditioned, direction, escape_exponent, factors
+from verification.statements._depths import SHALLOWEST, Depths, apart, layer_roads, limit_roads, resnets
+from verification.statements._statistics import LEVEL, RESOLUTION, decided, interval, student
+from verification.statements._thm1_edges import direction, factors
 from verification.statements._thm1_figures import depth_table, draw, width_table
-from verification.statements._thm1_rates import ensembles, finite_road, pairing_roads, rate_table, rates
+from verification.statements._thm1_quadratic import conditioned, conditioned_roads, escape_exponent
+from verification.statements._thm1_rates import ensembles, rate_table, rates
+from verification.statements._thm1_roads import control_road, exponential_road, finite_road, pairing_roads
 from verification.statements._widths import Widths, finite_roads, monte_carlo, nested, path_slopes
 
 ID = "thm1"
@@ -55,16 +57,20 @@ def run(config: Config) -> Result:
     relu = next(found for found in deep if found.activation == "relu")
     smooth = [found for found in deep if found is not relu]
     many = ensembles(config)
-    (by_block, block_roads), (escaping, scalar_roads) = factors(config), escape_exponent(config)
+    (by_block, block_road), (astray, direction_road), (escaping, escape_roads) = (
+        factors(config), direction(), escape_exponent(config),
+    )  # fmt: skip
+    steepest = max(smooth, key=lambda found: abs(found.slope.slope + 1))
     return Result(
         claims=[
             _fluctuation(config, wide, rows), _mean(wide), _paths(wide), *rates(config, many),
             _depth_rate(smooth), _one_limit(smooth), _outside(relu),
-            _parameters(wide[0]), by_block, direction(), escaping, conditioned(config),
+            _parameters(wide[0]), by_block, astray, escaping, conditioned(config),
         ],
         agreements=[
-            *limit_roads(deep, probes), *finite_roads(config, stacked), *(monte_carlo(found) for found in wide),
-            pairing_roads(), finite_road(config), block_roads, scalar_roads,
+            *limit_roads(deep, probes), *layer_roads(steepest, relu, probes), *finite_roads(config, stacked),
+            *(monte_carlo(found) for found in wide), pairing_roads(), finite_road(config), exponential_road(config),
+            control_road(many), block_road, direction_road, *escape_roads, *conditioned_roads(config),
         ],
         experiment=(
             rf"$K_\theta$ of Neural ODEs with $T = 1$ and growing width $n$, at {COUNT} images of digits (3 and 8) and "
@@ -121,12 +127,14 @@ def _fluctuation(config: Config, wide: Sequence[Widths], rows: Mapping[str, slic
     return Claim(
         "width",
         r"$K_\theta \to K_\infty$: the root mean square of $\|K_\theta - K_\infty\| / \|K_\infty\|$ over random "
-        r"networks decays as $n^{-1/2}$ (measured: the exponent furthest from $-1/2$).",
+        r"networks decays as $n^{-1/2}$ (measured: the exponent furthest from $-1/2$; "
+        rf"{decided(*interval(samples, LEVEL))}).",
         Verdict.HOLDS_WITH_SCOPE if all(inside) else Verdict.UNDECIDED if falls else Verdict.FAILS,
         measured=slope,
         predicted=-0.5,
         uncertainty=(high - low) / 2,
         scope=PARAMETERISATION if all(inside) else OFF_RATE,
+        origin=Origin.PAPER,
     )
 
 
@@ -142,12 +150,14 @@ def _mean(wide: Sequence[Widths]) -> Claim:
     return Claim(
         "mean",
         r"Along $K_\infty$ the limit is no other kernel: the mean of $\langle K_\theta - K_\infty, K_\infty \rangle / "
-        rf"\|K_\infty\|^2$, extrapolated to $n = \infty$ with a bias $C/n$, is zero, to within {RESOLUTION:.0%}.",
+        rf"\|K_\infty\|^2$, extrapolated to $n = \infty$ with a bias $C/n$, is zero, to within {RESOLUTION:.0%} "
+        rf"({decided(mean - wider, mean + wider)}).",
         Verdict.FAILS if abs(mean) > wider else Verdict.HOLDS if wider <= RESOLUTION else Verdict.UNDECIDED,
         measured=mean,
         predicted=0,
         uncertainty=half,
         scope="" if abs(mean) > wider or wider <= RESOLUTION else f"The interval is wider than {RESOLUTION:.0%}.",
+        origin=Origin.PAPER,
     )
 
 
@@ -160,12 +170,14 @@ def _paths(wide: Sequence[Widths]) -> Claim:
     return Claim(
         "paths",
         rf"Along nested networks single paths approach $K_\infty$, {closer} of {everything} of them with a smaller "
-        r"error at the largest width than at the smallest (measured: the exponent of a path, in the mean).",
+        r"error at the largest width than at the smallest (measured: the exponent of a path, in the mean; "
+        rf"{decided(slope - wider, slope + wider)}).",
         Verdict.HOLDS if on_rate else Verdict.UNDECIDED if slope + wider < 0 else Verdict.FAILS,
         measured=slope,
         predicted=-0.5,
         uncertainty=half,
         scope="" if on_rate else OFF_RATE,
+        origin=Origin.PAPER,
     )
 
 
@@ -182,6 +194,7 @@ def _depth_rate(deep: Sequence[Depths]) -> Claim:
         measured=worst.slope.slope,
         predicted=-1,
         uncertainty=worst.slope.uncertainty,
+        origin=Origin.PAPER,
     )
 
 
@@ -195,6 +208,7 @@ def _one_limit(deep: Sequence[Depths]) -> Claim:
         measured=difference,
         predicted=0,
         uncertainty=allowed,
+        origin=Origin.PAPER,
     )
 
 
@@ -226,7 +240,7 @@ def _parameters(case: Widths) -> Claim:
         r"Which $\theta$: with $W_{ij} \sim N(0, 1/n)$ taken literally as the parameters, $f$ is the same function of "
         r"$x$, but $\nabla_W f$ is $\sqrt{n}$ times and the $W$ block of $K_\theta$ is $n$ times as large (measured: "
         rf"the exponent with which that block grows; that of all of $K_\theta$ is {total:.2f}, and must be above "
-        rf"$1/2$; margin {GROWTH}, or the {LEVEL:.1%} interval if that is wider).",
+        rf"$1/2$; decided at $\pm {max(wider, GROWTH):.2g}$, the wider of {GROWTH} and the {LEVEL:.1%} interval).",
         Verdict.HOLDS_WITH_SCOPE if diverges else Verdict.UNDECIDED,
         measured=slope,
         predicted=1,
