@@ -17,6 +17,13 @@ from verification.statements._statistics import LEVEL, largest_score
 
 PROMISED = 1e-12
 
+FIELDS = {
+    "S": ("two-meanings",),
+    "Sigma": ("integral-form", "terms", "field-sigma", "two-meanings"),
+    "P": ("integral-form", "terms", "field-p", "two-meanings"),
+}
+"""The claims that rest on a field."""
+
 
 def roads(
     config: Config, net: NeuralODE, X: Array, pairs: Mapping[str, tuple[int, int]], exact: Sequence[Solution],
@@ -30,17 +37,25 @@ def roads(
         "nodes, and 1e-12 promised by Gauss"
     )
     limit, index = net.limit(), list(pairs.values())
-    by_fields = [_clenshaw_curtis(net, limit, X[i], X[j]) for i, j in index]
+    by_fields = np.asarray([_clenshaw_curtis(net, limit, X[i], X[j]) for i, j in index])
     found = [
         compare(
             r"$K_\infty$ (softplus, three pairs)",
             {
                 "Gauss scheme": kernels,
                 "grid and Romberg, double sums": [solution.kernel for solution in exact],
-                "the package's fields by Clenshaw–Curtis": by_fields,
+                "the package's fields by Clenshaw–Curtis": by_fields[:, 0],
             },
-            allowed=doubt, because=because,
-        )
+            allowed=doubt, because=because, claims=("integral-form", "terms", "two-meanings"),
+        ),
+        compare(
+            r"the form with one meaning of $\Sigma^{t,s}$ throughout, either of the two (softplus, three pairs)",
+            {
+                "grid and Romberg, double sums": [solution.literal for solution in exact],
+                "the package's fields by Clenshaw–Curtis": by_fields[:, 1:],
+            },
+            allowed=doubt, because=because, claims=("two-meanings",),
+        ),
     ]  # fmt: skip
     for name in ("S", "Sigma", "P"):
         given = [_at(limit, net.horizon, X[i], X[j], name, exact[0].t) for i, j in index]
@@ -50,6 +65,7 @@ def roads(
                 f"${symbol}$ (softplus, three pairs, {len(exact[0].t)}² times)",
                 {"Gauss scheme": given, "grid and Romberg, double sums": [getattr(s, name) for s in exact]},
                 allowed=doubt, because=f"{because}; ends of [0, T] are extrapolated from the Gauss nodes",
+                claims=FIELDS[name],
             )
         )  # fmt: skip
     return [*found, *_kinked(X), *_monte_carlo(config, net, X, exact, wide)], doubt
@@ -81,15 +97,21 @@ def _at(limit: Limit, horizon: float, x: Array, x2: Array, name: str, times: Arr
     return values
 
 
-def _clenshaw_curtis(net: NeuralODE, limit: Limit, x: Array, x2: Array) -> float:
-    """The integral form of the package's fields, on Chebyshev points with the ends of [0, T] among them."""
+def _clenshaw_curtis(net: NeuralODE, limit: Limit, x: Array, x2: Array) -> Array:
+    """The integral form of the package's fields, on Chebyshev points with the ends of [0, T] among them.
+
+    As it is meant, and with Σ^{t,s} = E[φ(h_t)φ(h̄_s)] or E[h_t h̄_s] in all terms alike.
+    """
     nodes = chebyshev.chebpts2(33)
     t = net.horizon * (1 + nodes) / 2
     moments = [0.0 if k % 2 else 2.0 / (1 - k**2) for k in range(len(t))]  # ∫ T_k over [−1, 1]
     b = net.horizon / 2 * np.linalg.solve(chebyshev.chebvander(nodes, len(t) - 1).T, moments)
-    Sigma, P = (_at(limit, net.horizon, x, x2, name, t) for name in ("Sigma", "P"))
-    q = net.sigma_u**2 * float(x @ x2)
-    return float(net.sigma_v**2 * Sigma[-1, -1] + net.sigma_w**2 * b @ (Sigma * P) @ b + q * P[0, 0])
+    S, Sigma, P = (_at(limit, net.horizon, x, x2, name, t) for name in ("S", "Sigma", "P"))
+
+    def form(field: Array, start: float) -> float:
+        return float(net.sigma_v**2 * field[-1, -1] + net.sigma_w**2 * b @ (field * P) @ b + start * P[0, 0])
+
+    return np.asarray([form(Sigma, net.sigma_u**2 * float(x @ x2)), form(Sigma, Sigma[0, 0]), form(S, S[0, 0])])
 
 
 def _kinked(X: Array) -> list[Agreement]:
@@ -103,6 +125,7 @@ def _kinked(X: Array) -> list[Agreement]:
             {"Gauss scheme on the split square": package, "grid and Romberg, arc-cosine": [s.kernel for s in grid]},
             allowed=max(s.error for s in grid) + 1e-9,
             because="the last change of Romberg's scheme, and 1e-9 promised for kinked activations",
+            claims=("integral-form",),
         )
     ]  # fmt: skip
 
@@ -114,15 +137,34 @@ def _monte_carlo(config: Config, net: NeuralODE, X: Array, exact: Sequence[Solut
     for name, symbol in (("Sigma", r"\Sigma^{t,s}"), ("P", "P^{t,s}")):
         score, allowed = largest_score(getattr(wide, name), np.stack([getattr(s, name) for s in exact]))
         road = ("grid and Romberg, double sums", "Monte Carlo")
-        found.append(Agreement(f"${symbol}$ ({size})", road, score, allowed, because))
+        found.append(Agreement(f"${symbol}$ ({size})", road, score, allowed, because, (f"field-{name.lower()}",)))
     theta = net.init(64, DIM, seed=config.rng("blocks"))
     kernel, tight = net.ntk(theta, X, solver=SOLVER), net.ntk(theta, X, solver=SolveIVP())
     found.append(
         compare(
             r"$K_\theta$ ($n = 64$)", {"eight Gauss nodes": kernel, "scipy.integrate": tight},
             allowed=1e-7, because="discretisation error that the experiment tolerates, 1e-5 of the random one",
+            claims=("terms",),
         )
     )  # fmt: skip
+    at_nodes, along = (net.trajectory(theta, X, exact[0].t, solver) for solver in (SOLVER, SolveIVP()))
+    for name, symbol, what in (
+        (
+            "Sigma",
+            r"\langle \phi(h_t), \phi(\bar h_s) \rangle / n",
+            lambda path: net.phi.phi(path.h) / np.sqrt(theta.width),
+        ),
+        ("P", r"\langle \lambda_t, \bar\lambda_s \rangle", lambda path: path.adjoint),
+    ):
+        fields = [np.einsum("tin,sjn->ijts", what(path), what(path)) for path in (at_nodes, along)]
+        found.append(
+            compare(
+                f"${symbol}$ ($n = 64$, all pairs and times)",
+                dict(zip(("eight Gauss nodes", "scipy.integrate"), fields, strict=True)),
+                allowed=1e-7, because="discretisation error that the experiment tolerates, 1e-5 of the random one",
+                claims=(f"field-{name.lower()}", "terms"),
+            )
+        )  # fmt: skip
     J = net.jacobian(theta, X, SolveIVP())
     path = net.trajectory(theta, X, np.asarray([0.0, net.horizon]), SOLVER)
     phi, adjoint = net.phi.phi(path.h[1]), path.adjoint[0]
@@ -137,6 +179,7 @@ def _monte_carlo(config: Config, net: NeuralODE, X: Array, exact: Sequence[Solut
                 "products of Jacobians, scipy.integrate": [row @ row.T for row in rows],
             },
             allowed=1e-7, because="discretisation error that the experiment tolerates, 1e-5 of the random one",
+            claims=("terms",),
         )
     )  # fmt: skip
     return found

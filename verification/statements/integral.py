@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from refimpl import NeuralODE
-from verification import Claim, Config, Result, Verdict
+from verification import Claim, Config, Origin, Result, Verdict
 from verification.statements._data import DIM, Array, inputs
 from verification.statements._finite_fields import Fields, finite_fields
 from verification.statements._goursat import Solution, hermite_dual, solve
 from verification.statements._integral_report import figure, term_table
 from verification.statements._integral_roads import roads
-from verification.statements._statistics import LEVEL, interval, largest_score, mean_square_exponent
+from verification.statements._statistics import LEVEL, decided, interval, largest_score, mean_square_exponent
 
 ID = "integral"
 TITLE = "The integral form of the limiting kernel, and what its symbols mean"
@@ -91,12 +91,15 @@ def _form(exact: Sequence[Solution], kernels: Array, doubt: float) -> Claim:
     apart = float(np.abs(found / kernels - 1).max())
     return Claim(
         "integral-form",
-        r"The integral form gives $K_\infty$ (measured: largest relative difference over the pairs).",
+        r"The integral form gives $K_\infty$ if $\Sigma^{0,0}$ in its last term is read as the covariance of $h_0$ "
+        r"itself, and $\Sigma^{t,s}$ elsewhere as that of $\phi(h)$ (measured: largest relative difference over the "
+        r"pairs).",
         Verdict.HOLDS_WITH_SCOPE if apart <= doubt else Verdict.FAILS,
         measured=apart,
         predicted=0,
         uncertainty=doubt,
         scope=MEANING,
+        origin=Origin.PAPER,
     )
 
 
@@ -128,7 +131,8 @@ def _field(
     inside = low <= -0.5 <= high and high < 0
     return Claim(
         f"field-{what.lower()}",
-        rf"${finite}$ tends to ${symbol}$ on the whole square of times, as $n^{{-1/2}}$ in the root mean square.",
+        rf"${finite}$ tends to ${symbol}$ on the whole square of times, as $n^{{-1/2}}$ in the root mean square "
+        rf"(measured: the exponent of $n$; {decided(low, high)}).",
         Verdict.HOLDS if inside else Verdict.UNDECIDED,
         measured=slope,
         predicted=-0.5,
