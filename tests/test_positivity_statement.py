@@ -8,10 +8,11 @@ import pytest
 from refimpl import NeuralODE
 from refimpl.data import sphere
 from verification import Config, Verdict
+from verification.statements import _prop3_certificates as certificates
 from verification.statements import _prop3_horizon as horizons
 from verification.statements import _prop3_inputs as lines
 from verification.statements import _prop3_perceptrons as perceptrons
-from verification.statements._gram import by_depth
+from verification.statements._gram import by_depth, gram_matrices, pair_by_pair
 
 RHO = np.linspace(-1.0, 1.0, 9)
 
@@ -64,3 +65,19 @@ def test_longer_horizons_help_on_other_points_of_the_sphere_too(seed):
     claims, agreements, _ = horizons.horizon(Config("prop3", seed=seed))
     assert [claim.verdict for claim in claims] == [Verdict.HOLDS] * 2
     assert all(agreement.agree for agreement in agreements)
+
+
+def test_a_kernel_of_other_points_is_seen():
+    X = sphere(6, 3, seed=1)
+    gram = gram_matrices("gelu", {"sphere": X})["sphere"]
+    assert pair_by_pair("gelu", X, gram, "repaired").agree
+    assert not pair_by_pair("gelu", 0.999 * X, gram, "repaired").agree
+
+
+def test_roads_off_the_hypothesis_agree_and_see_another_activation(monkeypatch):
+    claim, road = certificates.off_the_sphere()
+    assert claim.verdict is Verdict.HOLDS
+    assert road.agree
+    build = certificates.NeuralODE
+    monkeypatch.setattr(certificates, "NeuralODE", lambda name: build("softplus" if name == "tanh" else name))
+    assert certificates.off_the_sphere()[0].verdict is Verdict.FAILS

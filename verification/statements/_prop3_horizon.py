@@ -103,7 +103,7 @@ def horizon(config: Config) -> tuple[list[Claim], list[Agreement], Table]:
     slopes = [slope(name, X, _short(found)) for name, found in grams.items()]
     wedge = [gram("sigmoid", T, WEDGE) for T in (*SHORT[::-1], *LONG)]
     falling = slope("sigmoid", WEDGE, _short(wedge))
-    agreements = [_slopes(slopes), _slopes([falling]), *_certified(X)]
+    agreements = [_slopes(slopes).on("horizon"), _slopes([falling]).on("horizon-not-monotone"), *_certified(X)]
     return [_longer(grams, slopes), _shorter(falling, wedge)], agreements, _table(grams)
 
 
@@ -134,6 +134,7 @@ def _certified(X: Array) -> list[Agreement]:
             apart,
             log10(1.1) + 0.05,
             "a certificate is within a tenth of what its terms allow, and has terms until they add less than 0.05",
+            ("horizon",),
         )
     ]
 

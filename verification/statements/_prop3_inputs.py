@@ -38,6 +38,8 @@ ACCURACY = 1e-12
 
 LAYERS = (4, 8, 16, 32, 64)
 
+LAST = "line-without-depth"
+
 EXTRAPOLATED = ("softplus", "cos", "sin")
 
 
@@ -48,7 +50,11 @@ def gram(name: str, X: Array, T: float = 1.0, solver: Gauss | Euler | None = Non
 
 def every_input() -> tuple[list[Claim], list[Agreement]]:
     grams = {name: gram(name, X) for name, X in LINES.items()}
-    return [_collinear(grams), _without_depth()], [_extrapolated(grams)]
+    lines = {name: (LINES[name], 1.0, grams[name]) for name in EXTRAPOLATED}
+    ends = (float(SHORT[0]), float(SHORT[-1]))
+    short = {f"{name}, {T}": (PAIRS, T, gram(name, PAIRS, T)) for name in ODD_PART_LINEAR for T in ends}
+    roads = [_extrapolated("on the line", lines, "collinear"), _extrapolated("for short $T$", short, LAST)]
+    return [_collinear(grams), _without_depth()], roads
 
 
 def _collinear(grams: dict[str, Gram]) -> Claim:
@@ -90,7 +96,7 @@ def _without_depth() -> Claim:
     worst = max(slopes, key=lambda fit: abs(fit.slope - 2))
     holds = residual <= 1e-14 and abs(worst.slope - 2) <= TOLERANCE
     return Claim(
-        "line-without-depth",
+        LAST,
         r"It is the dynamics that do this. As $T \to 0$ the kernel is that of a network without them, and that one is "
         r"singular off the sphere: $\phi(z) - \phi(-z) = z$ for softplus, GELU and SiLU, so that on "
         r"$x = 1, -1, 2, -2$ and with $u = (2, -2, -1, 1)$ both $\sum_i u_i \phi(x_i z)$ and "
@@ -104,21 +110,20 @@ def _without_depth() -> Claim:
     )
 
 
-def _extrapolated(grams: dict[str, Gram]) -> Agreement:
-    """λ_min of Richardson's limit of K_∞^L in powers of 1/L."""
+def _extrapolated(where: str, found: dict[str, tuple[Array, float, Gram]], claim: str) -> Agreement:
+    """λ_min of Richardson's limit of K_∞^L in powers of 1/L; inputs, horizon and Gram matrix by activation."""
     distances = []
-    for name in EXTRAPOLATED:
-        X = LINES[name]
-        column = [gram(name, X, solver=Euler(L)).K for L in LAYERS]
+    for name, (X, T, exact) in found.items():
+        column = [gram(name.split(",")[0], X, T, Euler(L)).K for L in LAYERS]
         before = column[-1]
         for order in range(1, len(LAYERS)):
             before, column = column[-1], [b + (b - a) / (2**order - 1) for a, b in pairwise(column)]
         change = len(X) * float(np.abs(column[-1] - before).max())
         smallest = float(np.linalg.eigvalsh(column[-1])[0])
-        distances.append((abs(smallest - grams[name].smallest), change + 4 * grams[name].floor))
+        distances.append((abs(smallest - exact.smallest), change + 4 * exact.floor))
     difference, allowed = max(distances, key=lambda pair: pair[0] / pair[1])
     return Agreement(
-        rf"$\lambda_{{\min}}(K_\infty)$ on the line (worst of {len(distances)})",
+        rf"$\lambda_{{\min}}(K_\infty)$ {where} (worst of {len(distances)})",
         ("Gauss scheme, eigenvalues", "Richardson on ResNets"),
-        difference, allowed, "Weyl: N times the last change of the extrapolation, plus four noise floors",
+        difference, allowed, "Weyl: N times the last change of the extrapolation, plus four noise floors", (claim,),
     )  # fmt: skip

@@ -96,6 +96,7 @@ def contrast(X: Array, deep: Depths) -> tuple[Claim, list[Agreement]]:
                 {"Hermite expansions": kernels[2][1][:4, :4], "tensor quadrature": few},
                 allowed=float(np.abs(few - coarse).max()) + 64 * EPS * float(few.max()),
                 because="change of the tensor quadrature from 40 to 60 points, and roundings of some ten operations",
+                claims=("depth-contrast",),
             )
         )
     name, chi, measured, allowed, *_ = max(rows, key=lambda row: abs(row[2] - row[1]) / row[3])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from refimpl.data import sphere
-from verification import Claim, Config, Result, Verdict
+from verification import Agreement, Claim, Config, Origin, Result, Verdict
 from verification.fit import power_law, second_term
 from verification.statements import _prop3_roads as roads
-from verification.statements._data import inputs
+from verification.statements._data import Array, inputs
 from verification.statements._gram import (
     DEPTH_INPUTS,
     MARGIN,
@@ -19,6 +19,7 @@ from verification.statements._gram import (
     Grams,
     by_depth,
     gram_matrices,
+    pair_by_pair,
     powers,
     within_hypothesis,
 )
@@ -62,16 +63,20 @@ def run(config: Config) -> Result:
     lines, extrapolated = every_input()
     times, slopes, horizons = horizon(config)
     perceptrons, duals = contrast(X["sphere"], deep)
+    (positive, again), (mended, series), (others, pairs) = (
+        _positive(limits, sets, X), repaired(), other_parities(config),
+    )  # fmt: skip
+    (nulls, images), (beyond, at_zero) = null_vectors(config), off_the_sphere()
     return Result(
         claims=[
-            as_stated(), _positive(limits, sets), repaired(), other_parities(config),
-            unseen, null_vectors(config), *lines, off_the_sphere(),
+            as_stated(), positive, mended, others, unseen, nulls, *lines, beyond,
             _depth(deep, limits), perceptrons, *times, _outside(limits, counts[-1]), *polynomials(ranks),
         ],
         agreements=[
-            roads.by_hand(limits, few), roads.other_scheme(limits, X, smooth), roads.extrapolated(deep, limits),
-            roads.bessel(X["sphere"]), *roads.one_layer(X["sphere"]), roads.antipodal(config), *proofs,
-            *extrapolated, *duals, *slopes,
+            roads.antipodal(config), roads.by_hand(limits, few), roads.other_scheme(limits, X, smooth), again, series,
+            pairs, *proofs, *images, *extrapolated, at_zero, *roads.extrapolated(deep, limits),
+            *roads.one_layer(X["sphere"]), *duals, *slopes, roads.bessel(X["sphere"]),
+            roads.quadratic(X["sphere"][:64], ranks[-2][-1]),
         ],
         experiment=(
             r"Gram matrices of $K_\infty$ and $K_\infty^L$, $T = 1$, on images of digits (3 and 8) in $S^{63}$ and on "
@@ -104,7 +109,7 @@ def run(config: Config) -> Result:
     )  # fmt: skip
 
 
-def _positive(limits: Grams, sets: Sequence[tuple[str, str, int]]) -> Claim:
+def _positive(limits: Grams, sets: Sequence[tuple[str, str, int]], X: Mapping[str, Array]) -> tuple[Claim, Agreement]:
     grams = {key: limits[key[0]][key[1]].leading(key[2]) for key in sets}
     seen = {key: gram for key, gram in grams.items() if gram.positive}
     negative = [key for key, gram in grams.items() if gram.positive is False]
@@ -124,7 +129,8 @@ def _positive(limits: Grams, sets: Sequence[tuple[str, str, int]]) -> Claim:
         predicted="> 0",
         uncertainty=least.floor,
         scope=f"Undecided in double precision: {left}." if left else "",
-    )
+        origin=Origin.PAPER,
+    ), pair_by_pair(name, X[source][:N], least, "no-antipodal-pairs")
 
 
 def _depth(deep: Depths, limits: Grams) -> Claim:
