@@ -13,10 +13,11 @@ from scipy.special import iv
 
 from refimpl import Gauss, NeuralODE, data, train
 from refimpl.training import linearize
-from verification import Verdict
+from verification import Config, Verdict
 from verification.statements._fast_descent import FastDescent, Path
 from verification.statements._readings import DIVERGES, KEEPS, NORMS, kernel_bound, readings
-from verification.statements._single_input import kappa, shifted_sine, twice_sine
+from verification.statements._single_input import kappa, shifted_sine, single, twice_sine
+from verification.statements._single_report import run_road
 from verification.statements._stepsize import curve, gram, largest_rate, problem
 from verification.statements._width_runs import Group, width_claims
 
@@ -73,7 +74,7 @@ def test_search_finds_that_a_scale_of_two_diverges_however_short_the_horizon(nor
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_networks_trained_with_the_printed_step_size_do_what_the_search_found(seed: int) -> None:
+def test_networksrun_road_with_the_printed_step_size_do_what_the_search_found(seed: int) -> None:
     """The shrunk case above, sin with σ_v = 2 and x = 1, trained: every step multiplies the residual by 1 − κ < −3."""
     net, X, y = NeuralODE("sin", horizon=0.25, sigma_v=2.0), np.ones((1, 1)), np.ones(1)
     run = train(net, net.init(1024, 1, seed=seed), X, y, lr=1.0, steps=2, solver=Gauss(nodes=6, steps=1))
@@ -232,3 +233,13 @@ def test_a_width_is_judged_by_how_many_of_its_networks_keep_14(broken: int, verd
     assert found["decay-width"].verdict is verdict
     assert found["decay-width"].measured == 1 - broken / 20
     assert found["distance-width"].verdict is Verdict.HOLDS
+
+
+def test_roads_to_one_input_see_another_step_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradient descent in single precision against train(); a rate that is off by a thousandth is seen."""
+    config, net = Config("thm2"), NeuralODE("sin", horizon=0.5)
+    found = single(config, net, "sin", (16,), 2)
+    assert run_road(config, found, 0.5, 4).agree
+    run = FastDescent.run
+    monkeypatch.setattr(FastDescent, "run", lambda self, rate, steps, until=0.0: run(self, 1.001 * rate, steps, until))
+    assert not run_road(config, found, 0.5, 4).agree

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from refimpl import NeuralODE
-from verification import Claim, Table, Verdict
-from verification.numerals import rounded
+from verification import Claim, Origin, Verdict
 from verification.statements._data import Array
 from verification.statements._stepsize import curve, gram, largest_rate
 from verification.statements._tasks import Task
@@ -154,11 +152,12 @@ def _literal(norm: str, found: Sequence[Reading], what: str) -> Claim:
         f"{what}-{norm}",
         rf"$\eta = 1/\|X\|^2$ in the {norm.capitalize() if norm == 'frobenius' else norm} norm gives {needs} in the "
         rf"linear dynamics with $K_\infty$: over $\varphi$, $T$, $\sigma_u$ and inputs {fails} in {len(failed)} of "
-        rf"{len(mine)} cases ({by_phi}). Measured: the largest $\eta \lambda_{{\max}}$ (over what is allowed), "
-        rf"{_name(worst)}.",
+        rf"{len(mine)} cases ({by_phi}; measured: the largest $\eta \lambda_{{\max}}$ over what is allowed, "
+        rf"{name_of(worst)}).",
         Verdict.FAILS if failed else Verdict.HOLDS,
         measured=worst.product,
         predicted=rf"$<$ {2 if what == 'stable' else worst.allowed:.4g}",
+        origin=Origin.PAPER,
     )
 
 
@@ -192,7 +191,7 @@ def _repair_spectral(found: Sequence[Reading]) -> Claim:
         r"$N = \|X\|_F^2 \le d \|X\|_2^2$, with equality for an orthonormal basis. For other $\varphi$ no factor that "
         r"depends on $\varphi$ and $T$ alone does: "
         r"$N$ orthogonal inputs have $\|X\|_2 = 1$ and $\lambda_{\max} = \kappa + (N - 1) a_0$, $a_0 = K_\infty(x, "
-        rf"\bar x)$ at $x \perp \bar x$ (measured: $\eta \lambda_{{\max}}$ for $N = {other.count}$, {_name(other)}; "
+        rf"\bar x)$ at $x \perp \bar x$ (measured: $\eta \lambda_{{\max}}$ for $N = {other.count}$, {name_of(other)}; "
         rf"odd: at most {odd:.4g}).",
         Verdict.HOLDS if bounded and other.repaired > 1 else Verdict.FAILS,
         measured=other.repaired,
@@ -215,24 +214,7 @@ def _lipschitz(found: Sequence[Reading]) -> Claim:
     )
 
 
-def _name(one: Reading) -> str:
+def name_of(one: Reading) -> str:
+    """Activation, horizon and inputs, in words for a claim."""
     sigma = "" if one.net.sigma_u == 1 else rf", $\sigma_u = {one.net.sigma_u:g}$"
     return rf"{one.net.phi.name}, $T = {one.net.horizon:g}${sigma}, {one.source}"
-
-
-def readings_table(found: Sequence[Reading]) -> Table:
-    """A row for each network and set of inputs, with a verdict on either norm."""
-    pairs = [(a, b) for a, b in pairwise(found) if (a.norm, b.norm) == tuple(NORMS)]
-    rows = [
-        (
-            _name(a), rounded(a.diagonal), rounded(a.orthogonal), rounded(a.largest), rounded(a.allowed),
-            rounded(a.product), a.verdict, rounded(b.product), b.verdict,
-        )
-        for a, b in pairs
-    ]  # fmt: skip
-    head = [
-        r"$\varphi$, $T$, inputs", r"$\kappa$", "$a_0$", r"$\lambda_{\max}$", r"$\eta^* \lambda_{\max}$",
-        r"$\lambda_{\max} / \|X\|_2^2$", "spectral", r"$\lambda_{\max} / \|X\|_F^2$", "Frobenius",
-    ]  # fmt: skip
-    caption = r"Either reading of $\eta = 1/\|X\|^2$ over $\varphi$, $T$ and $\sigma_u$ ($\sigma_w = \sigma_v = 1$)"
-    return Table(caption, head, rows)

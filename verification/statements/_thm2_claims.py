@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from refimpl.training import linearize
-from verification import Claim, Verdict
+from verification import Claim, Origin, Verdict
 from verification.statements._descents import Ensemble, share
 from verification.statements._paths import LEVEL, slopes, student
+from verification.statements._statistics import decided
 from verification.statements._stepsize import EPS, Problem, bisected
 from verification.statements._thm2_report import largest_constant, norm_of
 from verification.statements._thm2_runs import CONVERGED, NEAR, SAFE, Experiment
@@ -28,9 +29,13 @@ def descent_claims(problems: Mapping[tuple[str, str], Problem], done: Experiment
     ]  # fmt: skip
 
 
+def closest(done: Experiment) -> Problem:
+    """The problem whose λ_0 is closest to its noise."""
+    return min((found.problem for found in done.all), key=lambda of: of.least / of.noise)
+
+
 def _positive(done: Experiment) -> Claim:
-    problems = [found.problem for found in done.all]
-    least = min(problems, key=lambda of: of.least / of.noise)
+    problems, least = [found.problem for found in done.all], closest(done)
     certain = all(of.least > CERTAIN * of.noise for of in problems)
     return Claim(
         "lambda",
@@ -42,6 +47,7 @@ def _positive(done: Experiment) -> Claim:
         predicted="> 0",
         uncertainty=least.noise,
         scope="" if certain else "The smallest eigenvalue is too close to the noise.",
+        origin=Origin.PAPER,
     )
 
 
@@ -61,8 +67,10 @@ def _literal(id: str, norm: str, found: Sequence[Ensemble]) -> Claim:
     rise = float(np.median([run.loss.max() / run.loss[0] for run in each.runs[-1]]))
     return Claim(
         id,
-        rf"(14) with $\eta = 1/\|X\|^2$, the {norm} norm: the fraction of networks that keep it at every step. Worst: "
-        rf"{of.name}, $\eta = {each.rate:.4g}$, $\lambda_{{\max}}(K_\infty) = {of.largest:.4g}$, so that "
+        rf"(14) with $\eta = 1/\|X\|^2$, the {norm} norm, is kept at every step by {int(each.kept[-1].sum())} of "
+        rf"{each.kept.shape[1]} networks with $n = {each.widths[-1]:g}$, {of.name} (measured: the fraction, the worst "
+        rf"of {len(found)} problems). There $\eta = {each.rate:.4g}$ and "
+        rf"$\lambda_{{\max}}(K_\infty) = {of.largest:.4g}$, so that "
         rf"$\eta \lambda_{{\max}} = {each.rate * of.largest:.3g}$ where (14) allows {of.edge * of.largest:.3g} and "
         rf"stability 2: with an unstable top mode a wide network breaks (14) almost surely. At "
         rf"$n = {each.widths[-1]:g}$ the loss rises {rise:.3g}-fold (median) within {len(each.runs[-1][0].loss) - 1} "
@@ -76,6 +84,7 @@ def _literal(id: str, norm: str, found: Sequence[Ensemble]) -> Claim:
             Verdict.FAILS: r"It holds for $\eta \le (2 \lambda_{\max} - \lambda_0) / \lambda_{\max}^2$ with the "
             r"eigenvalues of $K_\infty$, up to the fluctuation of $K_\theta$ at finite width.",
         }.get(verdict, ""),
+        origin=Origin.PAPER,
     )
 
 
@@ -122,6 +131,7 @@ def _repaired(done: Experiment) -> Claim:
         predicted=1,
         uncertainty=max(part - low, high - part),
         scope="Some networks of the largest width break it." if verdict is Verdict.UNDECIDED else "",
+        origin=Origin.PAPER,
     )
 
 
@@ -158,8 +168,9 @@ def _distance(norm: str, done: Experiment) -> Claim:
         f"distance-{norm}",
         rf"(13) with the {norm.capitalize() if norm == 'frobenius' else norm} norm and $\eta = {SAFE:g}\,\eta^*$: one "
         rf"$C$ serves all widths, seeds and $N = 4, 8, 16$. It stays below $\sqrt{{2 K_\infty(x, x)}}$, and does not "
-        rf"grow with $n$ (steepest exponent ${steepest[0]:.3f} \pm {steepest[1]:.3f}$; measured: the largest $C$ where "
-        r"it is closest to that bound).",
+        rf"grow with $n$ (steepest exponent ${steepest[0]:.3f}$, "
+        rf"{decided(steepest[0] - steepest[2], steepest[0] + steepest[2])}; measured: the largest $C$ where it is "
+        r"closest to that bound).",
         verdict,
         measured=constant,
         predicted=rf"$\le$ {cap:.4g}",
@@ -167,6 +178,7 @@ def _distance(norm: str, done: Experiment) -> Claim:
         scope=""
         if verdict is Verdict.HOLDS
         else f"The constant grows with width at {LEVEL:.1%}, or exceeds the bound.",
+        origin=Origin.PAPER,
     )
 
 
@@ -190,4 +202,5 @@ def _converged(done: Experiment, of: Problem) -> Claim:
         measured=steps,
         predicted=rf"$\le {bound}$",
         scope="" if reached.size else "The run ended before.",
+        origin=Origin.PAPER,
     )

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from verification import Config, Result
 from verification.statements._data import DIM
-from verification.statements._readings import reading_claims, readings_table, survey
+from verification.statements._readings import reading_claims, survey
+from verification.statements._readings_report import readings_table, survey_roads
 from verification.statements._single_input import cases
 from verification.statements._single_report import single_claims, single_roads, singles_table
 from verification.statements._stepsize import problem
 from verification.statements._tasks import tasks
-from verification.statements._thm2_claims import descent_claims
+from verification.statements._thm2_claims import closest, descent_claims
 from verification.statements._thm2_report import figure, fractions_table, rates_table
-from verification.statements._thm2_roads import edges, exploding_roads, kernel_roads
-from verification.statements._thm2_runs import COUNT, LONG, experiment
+from verification.statements._thm2_roads import (
+    convergence_road,
+    descent_roads,
+    edges,
+    exploding_roads,
+    kernel_roads,
+)
+from verification.statements._thm2_runs import COMPLETE, COUNT, LONG, experiment
 from verification.statements._width_runs import PART, fast_roads, groups, width_claims, width_table
 
 ID = "thm2"
 
 TITLE = "Gradient descent on wide Neural ODEs converges globally, at an exponential rate"
+
+SLOW = ("loss-repaired", "loss-near-edge", "distance-spectral", "distance-frobenius")
+"""Claims on runs with a part of η*."""
 
 CLAIM = (
     r"Under assumption 1 and $0 < \eta \le 1/\|X\|^2$: for every $\delta > 0$ there is $n_\delta$ such that for all "
@@ -45,9 +55,11 @@ def run(config: Config) -> Result:
             *descent_claims(problems, done), *reading_claims(surveyed), *single_claims(singles), *width_claims(grown),
         ],
         agreements=[
-            *kernel_roads(sphere), *exploding_roads(config, exploding, 5),
-            *exploding_roads(config, done.frobenius[0], 2), edges(problems), *single_roads(singles),
-            *fast_roads(config, grown),
+            *kernel_roads(sphere, closest(done)), *exploding_roads(config, exploding, 5, "loss-spectral"),
+            *exploding_roads(config, done.frobenius[0], 2, "loss-frobenius"),
+            *(road.on(*SLOW) for road in descent_roads(config, done.safe[1], 10)),
+            convergence_road(config, sphere, done.complete, COMPLETE), edges(problems), *survey_roads(surveyed),
+            *single_roads(config, singles), *fast_roads(config, grown),
         ],
         experiment=(
             rf"Gradient descent (5) on {COUNT} images of digits (3 against 8) and on {COUNT} random points of "
