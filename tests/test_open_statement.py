@@ -14,12 +14,14 @@ from refimpl import Euler, Gauss, NeuralODE, Params, train
 from refimpl.data import sphere
 from refimpl.training import SGD, Adam, Momentum, linearize
 from refimpl.training.optimizers import GradientDescent
+from verification import Agreement
 from verification.catalogue import PAPER, available
 from verification.statements._open_claims import two_models
 from verification.statements._open_driven import driven_kernel, driven_limit
 from verification.statements._open_features import at_infinity, first_order, scaled
 from verification.statements._open_linear import bessel, by_exponential
 from verification.statements._open_optimizers import (
+    RULES,
     all_epochs,
     jacobian,
     linear_model,
@@ -27,6 +29,7 @@ from verification.statements._open_optimizers import (
     momentum_modes,
     sgd_product,
 )
+from verification.statements._open_plain import rule_roads
 from verification.statements._open_solvers import pairing
 
 EPS = float(np.finfo(float).eps)
@@ -205,3 +208,16 @@ def test_jacobian_rows_are_in_the_order_of_the_parameters() -> None:
 
 def test_every_statement_of_the_paper_can_be_run() -> None:
     assert available() == tuple(PAPER)
+
+
+@pytest.mark.parametrize("rule", ["gd", "momentum", "sgd", "adam"])
+def test_training_written_out_sees_another_learning_rate(rule: str) -> None:
+    net, X, y = NeuralODE("tanh"), sphere(4, 3, seed=1), np.asarray([1.0, -1.0, 1.0, -1.0])
+    theta, steps, rate = net.init(6, 3, seed=2), 4, 0.01
+    run = train(net, theta, X, y, optimizer=RULES[rule], lr=rate, steps=steps, solver=Euler(8)).predictions
+
+    def road(lr: float) -> Agreement:
+        return rule_roads(net, theta, X, y, {rule: (RULES[rule], lr)}, {rule: run}, steps)[0]
+
+    assert road(rate).agree
+    assert not road(1.001 * rate).agree

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from refimpl.training import Adam
@@ -13,7 +15,7 @@ from verification.statements._open_features import Features
 from verification.statements._open_linear import Linear
 from verification.statements._open_optimizers import EPS, Followed, all_epochs, linear_model, mean_epoch
 from verification.statements._open_rates import Grid
-from verification.statements._statistics import LEVEL
+from verification.statements._statistics import LEVEL, decided
 
 MARGIN = 0.06
 """Largest deviation of a slope in L: the next term of the error, O(1/L), is 1/32 and 1/128 at the ends of the fit."""
@@ -22,6 +24,7 @@ MARGIN = 0.06
 def _rate(id: str, text: str, fit: Exponent, predicted: float, *, at_most: bool = False) -> Claim:
     verdict = fit.at_most(predicted) if at_most else fit.meets(predicted)
     shown = rf"$\le {predicted:g}$" if at_most else predicted
+    text = re.sub(r"\)\.$", f"; {fit.decided}).", text)
     return Claim(id, text, verdict, fit.value, shown, fit.half, fit.scope(verdict))
 
 
@@ -142,6 +145,7 @@ def pencil() -> Agreement:
             "with a pencil": [0.0, 0.0, 0.0, 0.0, np.sqrt(2)],
         },
         allowed=4e-8, because="Adam's eps of 1e-8 beside entries of 1, in both steps", relative=False,
+        claims=("sgd-mean", "adam-is-no-kernel-method"),
     )  # fmt: skip
 
 
@@ -158,6 +162,7 @@ def features(found: Features) -> list[Claim]:
             worst, allowed = better - 1, abs(better - coarse) + error / constant
     before, after = (float(np.mean([getattr(run, what) for run in found.rich[-1]])) for what in ("before", "after"))
     stays, gains = (limit - wider > 0 for limit, _, wider in limits.values())
+    deciding = {what: decided(limit - wider, limit + wider) for what, (limit, _, wider) in limits.items()}
     drift = float(np.mean([run.drift for run in found.rich[-1]]))
     n = int(found.widths[-1])
     return [
@@ -179,7 +184,8 @@ def features(found: Features) -> list[Claim]:
             "mean-field",
             rf"At $\alpha = n^{{-1/2}}$ it does not: the same quotient, {drift:.2f} at $n = {n}$, has a limit of order "
             r"one; the second derivative of $K$, $O(1/n)$, meets steps of $\theta$ of size $1/\alpha$ twice (measured: "
-            r"the limit of $D + C n^{-1/2}$, which is what the first derivative adds).",
+            r"the limit of $D + C n^{-1/2}$, which is what the first derivative adds; "
+            rf"{deciding['drift']}).",
             Verdict.HOLDS if stays else Verdict.UNDECIDED,
             measured=limits["drift"][0], predicted="> 0", uncertainty=limits["drift"][1],
             scope="" if stays else f"Too few networks: the {LEVEL:.1%} interval holds 0.",
@@ -189,7 +195,7 @@ def features(found: Features) -> list[Claim]:
             r"What moves is the feature: the alignment $y^T K y / (\|K\| \|y\|^2)$ with the targets goes from "
             rf"{before:.2f} to {after:.2f} at $n = {n}$ and $\alpha = n^{{-1/2}}$, a gain that stays as $n \to "
             rf"\infty$; at $\alpha = 1$ it falls as $n^{{{lazy_gain.value:.1f} \pm {lazy_gain.half:.1f}}}$ (measured: "
-            r"the gain at $n \to \infty$).",
+            rf"the gain at $n \to \infty$; {deciding['gain']}).",
             Verdict.HOLDS_WITH_SCOPE if gains else Verdict.UNDECIDED,
             measured=limits["gain"][0], predicted="> 0", uncertainty=limits["gain"][1],
             scope="Seen, on random points with balanced labels; no theorem here covers it." if gains

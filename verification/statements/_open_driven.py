@@ -10,7 +10,7 @@ from scipy.linalg import expm, expm_frechet
 from scipy.special import iv
 
 from refimpl import NeuralODE, Params
-from verification import Agreement, Config
+from verification import Agreement, Config, compare
 from verification.statements._data import Array
 from verification.statements._exponents import Exponent, rms_exponent
 from verification.statements._statistics import largest_score
@@ -62,8 +62,27 @@ class Driven:
             rf"{len(self.ratio)} networks)",
             ("Bessel functions", "Monte Carlo, matrix exponentials"),
             *largest_score(self.ratio[:, -1:], np.ones(1)),
-            "Student's interval; the bias O(1/n) is below it",
+            "Student's interval; the bias O(1/n) is below it", ("state-space-driven",),
         )  # fmt: skip
+
+
+def gradient_road(config: Config) -> Agreement:
+    """K_θ(x, x) by complex steps through f = vᵀ exp(A) e, parameter by parameter."""
+    net, x, n, step = NeuralODE("identity", sigma_w=0.8), np.ones(1), 6, 1e-30
+    theta = net.init(n, 1, seed=config.rng("driven road"))
+    flat, gradient = theta.ravel(), []
+    for p in range(flat.size):
+        at = flat + 1j * step * (np.arange(flat.size) == p)
+        A = np.zeros((n + 1, n + 1), dtype=complex)
+        A[:n, :n] = net.horizon * net.sigma_w / math.sqrt(n) * at[n:-n].reshape(n, n)
+        A[:n, n] = net.horizon * net.sigma_u * at[:n]
+        gradient.append(float((net.sigma_v / math.sqrt(n) * at[-n:] @ expm(A)[:n, n]).imag) / step)
+    return compare(
+        rf"$K_\theta(x, x)$ of the driven linear model ($n = {n}$)",
+        {"derivatives of the exponential": driven_kernel(net, theta, x), "complex steps": np.sum(np.square(gradient))},
+        allowed=64 * n * float(np.finfo(float).eps), because="roundings of sums of n terms in every product",
+        claims=("state-space-driven",),
+    )  # fmt: skip
 
 
 def driven(config: Config) -> Driven:

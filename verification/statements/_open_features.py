@@ -13,6 +13,7 @@ from verification import Agreement, Config
 from verification.statements._data import DIM, Array
 from verification.statements._exponents import Exponent, exponent
 from verification.statements._linear_theory import dual_path
+from verification.statements._open_plain import scaled_roads
 from verification.statements._statistics import LEVEL
 
 SOLVER = Gauss(nodes=5, steps=1)
@@ -99,6 +100,7 @@ class Features:
     widths : array, shape (M,)
     lazy, rich : lists of lists of Scaled, shape (M, draws)
         α = 1 and α = n^(−1/2) at every width.
+    roads : list of Agreement
     """
 
     activation: str
@@ -109,6 +111,7 @@ class Features:
     widths: Array
     lazy: list[list[Scaled]]
     rich: list[list[Scaled]]
+    roads: list[Agreement]
 
     def exponent(self, runs: Sequence[Sequence[Scaled]]) -> Exponent:
         """Of the drift in n."""
@@ -158,13 +161,14 @@ def features(config: Config, X: Array, y: Array, name: str = "tanh") -> Features
         theta, K = drawn(swept, draw, SOLVER)
         sweep.append([scaled(name, theta, X, y, float(alpha), K) for alpha in alphas])
         constants.append(first_order(name, theta, X, y, K))
-    lazy, rich = [], []
+    lazy, rich, roads = [], [], list[Agreement]()
     for n in config.progress(widths, "features, width"):
         networks = [drawn(n, draw, RESNET) for draw in range(draws)]
         lazy.append([scaled(name, theta, X, y, 1.0, K, RESNET) for theta, K in networks])
         rich.append([scaled(name, theta, X, y, n**-0.5, K, RESNET) for theta, K in networks])
+        roads = roads or scaled_roads(name, networks[0][0], X, y, [lazy[0][0], rich[0][0]], STEPS)
     return Features(
-        name, swept, alphas, sweep, np.asarray(constants), np.asarray(widths, dtype=float), lazy, rich
+        name, swept, alphas, sweep, np.asarray(constants), np.asarray(widths, dtype=float), lazy, rich, roads
     )  # fmt: skip
 
 
@@ -182,5 +186,5 @@ def drift_roads(found: Features) -> Agreement:
     return Agreement(
         rf"$\lim \alpha \|K^k - K^0\| / \|K^0\|$ ({found.activation}, $n = {found.swept}$, closest to its bound)",
         ("gradient descent, extrapolated in $1/\\alpha$", "derivative of $K_\\theta$ along the path of (8)"),
-        difference, allowed, "last changes of both extrapolations",
+        difference, allowed, "last changes of both extrapolations", ("lazy-scale",),
     )  # fmt: skip

@@ -19,11 +19,20 @@ SOLVER = Gauss(nodes=6, steps=1)
 
 HORIZON = 1.0
 
+EARLY = 20
+"""Steps of training that are made a second time."""
+
 EPS = float(np.finfo(float).eps)
 
 
 def by_exponential(net: NeuralODE, theta: Params, X: Array) -> Array:
-    """K_θ for φ(z) = z from h_T = exp(T𝒲) h_0 and its derivative.
+    """K_θ for φ(z) = z, (N, N)."""
+    J = jacobian_by_exponential(net, theta, X)[1]
+    return np.asarray(J @ J.T)
+
+
+def jacobian_by_exponential(net: NeuralODE, theta: Params, X: Array) -> tuple[Array, Array]:
+    """f (N,) and ∂f/∂θ (N, P) for φ(z) = z from h_T = exp(T𝒲) h_0 and its derivative.
 
     ∂f/∂W = (T σ_w/√n) L(T𝒲ᵀ, v̂ h_0ᵀ), with the Fréchet derivative L of the exponential, because ⟨v̂, L(A, E) h_0⟩ =
     ⟨L(Aᵀ, v̂ h_0ᵀ), E⟩.
@@ -42,8 +51,7 @@ def by_exponential(net: NeuralODE, theta: Params, X: Array) -> Array:
         )
         for x, h in zip(X, h0, strict=True)
     ]
-    J = np.asarray(rows)
-    return np.asarray(J @ J.T)
+    return h0 @ back, np.asarray(rows)
 
 
 def bessel(net: NeuralODE, X: Array) -> Array:
@@ -81,6 +89,23 @@ class Linear:
         return exponent(self.widths, self.error[None])
 
 
+def _trained(net: NeuralODE, theta: Params, X: Array, y: Array, rate: float, losses: Array) -> Agreement:
+    """The first steps of the run, with the matrix exponential and its derivative."""
+    found, at, (n, d) = list[float](), theta.ravel(), theta.U.shape
+    for _ in losses:
+        parts = Params(at[: n * d].reshape(n, d), at[n * d : -n].reshape(n, n), at[-n:])
+        u, J = jacobian_by_exponential(net, parts, X)
+        found.append(float((u - y) @ (u - y)) / 2)
+        at = at - rate * (u - y) @ J
+    return compare(
+        rf"$L(\theta_k)$, $k \le {len(losses) - 1}$, of the linear model ($n = {n}$)",
+        {"train() with Gauss collocation": losses, "descent written out with matrix exponentials": found},
+        allowed=1e-7,
+        because="1e-9, the error of one gradient with 6 Gauss nodes, in every step, and its growth",
+        claims=("state-space-training",),
+    )
+
+
 def linear(config: Config, X: Array) -> Linear:
     """The experiment."""
     widths, draws = ([32, 64, 128, 256, 512], 20) if config.full else ([32, 64, 128, 256], 10)
@@ -91,7 +116,7 @@ def linear(config: Config, X: Array) -> Linear:
             theta = net.init(n, DIM, seed=config.rng("linear", n, draw))
             error[i, draw] = np.linalg.norm(net.ntk(theta, X, solver=SOLVER) - limit) / np.linalg.norm(limit)
     few, y = sphere(4, 2, seed=config.rng("plane")), np.asarray([1.0, -1.0, 1.0, -1.0])
-    theta = net.init(64, 2, seed=config.rng("linear, training"))
+    theta = start = net.init(64, 2, seed=config.rng("linear, training"))
     rate = 0.5 / float(np.linalg.eigvalsh(net.ntk(theta, few, solver=SOLVER))[-1])
     run = train(net, theta, few, y, lr=rate, steps=400 if config.full else 150, solver=SOLVER)
     residual = y - few @ np.linalg.lstsq(few, y, rcond=None)[0]
@@ -102,11 +127,22 @@ def linear(config: Config, X: Array) -> Linear:
             rf"$K_\theta$ (identity, $n = {n}$)",
             {"Gauss scheme": net.ntk(theta, X, solver=Gauss()), "matrix exponential": by_exponential(net, theta, X)},
             allowed=2e-12 + 64 * n * EPS, because="1e-12 promised by Gauss, and sums of n rounded terms",
+            claims=("state-space", "state-space-training"),
         ),
         compare(
             r"$K_\infty$ (identity)",
             {"Gauss scheme": net.limit().ntk(X), "Bessel functions": limit},
-            allowed=1e-12, because="promised by Gauss",
+            allowed=1e-12, because="promised by Gauss", claims=("state-space",),
+        ),
+        _trained(net, start, few, y, rate, run.loss[: EARLY + 1]),
+        compare(
+            r"smallest loss of a linear function of $x$ on four points of the plane",
+            {
+                "least squares": float(residual @ residual) / 2,
+                "normal equations": float(y @ y - y @ few @ np.linalg.solve(few.T @ few, few.T @ y)) / 2,
+            },
+            allowed=64 * EPS * float(np.linalg.cond(few)) ** 2, because="roundings, over the condition squared",
+            claims=("state-space-training",),
         ),
     ]  # fmt: skip
     return Linear(

@@ -14,6 +14,7 @@ from refimpl.training.optimizers import GradientDescent, Optimizer
 from verification import Agreement, Config, compare
 from verification.statements._data import DIM, Array
 from verification.statements._exponents import Exponent, exponent
+from verification.statements._open_plain import rule_roads, sign_road
 
 SOLVER = Euler(8)
 """ResNets: the rates in width are those of any fixed scheme, and this one is explicit and cheap."""
@@ -137,15 +138,18 @@ def followed(config: Config, X: Array, y: Array, name: str = "tanh") -> Followed
             defect.append(float(np.sqrt(1 - (signs @ toward) ** 2 / (signs @ signs * (toward @ toward)))))
             scaled_rates.append(n * adam_rate)
             targets = y + net.predict(theta, X, SOLVER)
-            lines = {}
+            lines, runs, rates_of = {}, {}, {}
             for rule, optimizer in RULES.items():
                 lr = adam_rate if rule == "adam" else rate
                 lines[rule] = linear_model(J, residual, optimizer, lr, steps)
                 run = train(net, theta, X, targets, optimizer=optimizer, lr=lr, steps=steps, solver=SOLVER)
+                runs[rule], rates_of[rule] = run.predictions, (optimizer, lr)
                 off = np.linalg.norm(run.predictions - targets - lines[rule], axis=1)
                 rows[rule].append(float(off.max() / np.linalg.norm(residual)))
             if n == widths[0] and draw == 0:
                 roads = _roads(K, residual, rate, steps, lines)
+                roads += rule_roads(net, theta, X, targets, rates_of, runs, steps)
+                roads.append(sign_road(net, theta, X, residual, defect[0]))
         for rule, values in rows.items():
             apart[rule].append(values)
         defects.append(defect)
@@ -180,6 +184,7 @@ def _roads(K: Array, residual: Array, rate: float, steps: int, lines: dict[str, 
                 "update rule on the model linear in $\\theta$": lines["momentum"],
             },
             allowed=rounding * max(1.0, 1 / gap), because="N rounded terms a step, over the distance of the two roots",
+            claims=("momentum",),
         ),
         compare(
             rf"residuals under SGD on a constant kernel, {steps} steps",
@@ -187,11 +192,11 @@ def _roads(K: Array, residual: Array, rate: float, steps: int, lines: dict[str, 
                 "product of $I - \\eta (N/B) K P$": sgd_product(K, residual, rate, sgd, steps),
                 "update rule on the model linear in $\\theta$": lines["sgd"],
             },
-            allowed=rounding, because="N rounded terms a step",
+            allowed=rounding, because="N rounded terms a step", claims=("sgd",),
         ),
         compare(
             r"mean over the orders of one epoch of two half batches ($N = 4$)",
             {"closed form": mean_epoch(half, rate), "all orders": all_epochs(half, rate)},
-            allowed=8 * N * EPS, because="products of N by N matrices of size one",
+            allowed=8 * N * EPS, because="products of N by N matrices of size one", claims=("sgd-mean",),
         ),
     ]  # fmt: skip

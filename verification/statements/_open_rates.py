@@ -8,14 +8,20 @@ from itertools import pairwise
 import numpy as np
 from scipy.special import iv
 
-from refimpl import Euler, Gauss, NeuralODE
-from verification import Agreement, Config
+from refimpl import Euler, Gauss, NeuralODE, SolveIVP
+from verification import Agreement, Config, compare
 from verification.fit import PowerLaw, power_law
+from verification.statements._by_hand import limit_kernel
 from verification.statements._data import DIM, Array
+from verification.statements._depths import by_layers
 from verification.statements._exponents import Exponent, rms_exponent
+from verification.statements._goursat import hermite_dual
 from verification.statements._horizons import identity_depth
+from verification.statements._open_plain import EPS, plain
 
 SOLVER = Gauss(nodes=6, steps=1)
+
+TIGHT = SolveIVP()
 
 
 @dataclass(frozen=True)
@@ -106,5 +112,43 @@ def depth_road() -> Agreement:
         r"$\lim L (K_\infty - K_\infty^L)$ (identity, $Z = 1$)",
         ("Euler schemes, extrapolated", "power series"),
         abs(better - identity_depth(Z)), abs(better - fine) + 128 * 1e-12 * exact,
-        "last change of the extrapolation, and 128 times 1e-12",
+        "last change of the extrapolation, and 128 times 1e-12", ("depth-rate",),
     )  # fmt: skip
+
+
+def rate_roads(config: Config, X: Array, name: str = "softplus") -> list[Agreement]:
+    """K_θ, K_θ^L, K_∞ and K_∞^L of the grid, each once more."""
+    net, n, L = NeuralODE(name), 64, 8
+    theta, cosines = net.init(n, DIM, seed=config.rng("rate roads")), (X[:1] @ X[1:4].T)[0]
+    J = plain(net, theta, X, L)[1]
+    coarse, fine = (limit_kernel(net, cosines, nodes, points) for nodes, points in ((8, 32), (8, 40)))
+    few, more = (
+        np.asarray([by_layers(net, float(rho), L, hermite_dual(net, points)) for rho in cosines]) for points in (32, 40)
+    )
+    because = "plus the change of double sums from 32 to 40 points"
+    return [
+        compare(
+            rf"$K_\theta$ ({name}, $n = {n}$)",
+            {"six Gauss nodes": net.ntk(theta, X, solver=SOLVER), "scipy.integrate": net.ntk(theta, X, solver=TIGHT)},
+            allowed=1e-7, because="discretisation error that the experiment tolerates, 1e-5 of the random one",
+            claims=("width-rate",),
+        ),
+        compare(
+            rf"$K_\theta^{{{L}}}$ ({name}, $n = {n}$)",
+            {"Euler scheme": net.ntk(theta, X, solver=Euler(L)), "backpropagation written out": J @ J.T},
+            allowed=4 * n * L * EPS, because="roundings of sums of n terms in every layer", claims=("joint-rate",),
+        ),
+        compare(
+            rf"$K_\infty$ ({name})",
+            {"Gauss scheme": net.limit().ntk(X[:1], X[1:4])[0], "written out by hand": fine},
+            allowed=1e-12 + float(np.abs(fine - coarse).max() / fine.max()),
+            because=f"1e-12 promised by Gauss, {because}",
+            claims=("width-rate", "depth-rate", "joint-rate"),
+        ),
+        compare(
+            rf"$K_\infty^{{{L}}}$ ({name})",
+            {"Euler scheme": net.limit(Euler(L)).ntk(X[:1], X[1:4])[0], "layers written out, double sums": more},
+            allowed=4 * L * EPS + float(np.abs(more - few).max() / more.max()), because=f"roundings, {because}",
+            claims=("depth-rate", "joint-rate"),
+        ),
+    ]  # fmt: skip

@@ -22,17 +22,17 @@ def solvers(found: Design) -> list[Claim]:
             "alignment-late",
             r"The alignment condition must hold to the end of training: an error $\varepsilon$ of $\nabla f$ is one of "
             r"at most $\varepsilon \sqrt{\kappa(K)}$ of $\nabla L$ when what is left of $u - y$ lies in the smallest "
-            rf"mode. That is a bound for the worst case; errors of solvers grow by {grown.late / grown.early:.1f} at "
-            rf"most ({grown.label}) where it allows {grown.root_condition:.0f} (measured: largest part of the bound, "
-            rf"{share.label}).",
+            rf"mode. That is a bound for the worst case; errors of the {len(found.pairings)} solvers here grow by "
+            rf"{grown.late / grown.early:.1f} at most ({grown.label}) where it allows {grown.root_condition:.0f} "
+            rf"(measured: largest part of the bound, {share.label}).",
             Verdict.HOLDS if share.share <= 1 else Verdict.FAILS,
             measured=share.share, predicted=r"$\le 1$", uncertainty=1e-9,
         ),
         Claim(
             "alignment-any-targets",
-            r"Optimise-then-discretise descends whatever the targets, from one Euler step on: $\langle g, \hat g "
-            r"\rangle > 0$ for every residual (measured: smallest eigenvalue of the symmetric part of $\tilde J J^T$ "
-            rf"over that of $J J^T$, {slowest.label}, of {len(found.pairings)}).",
+            r"On these random networks optimise-then-discretise descends whatever the targets, from one Euler step on: "
+            r"$\langle g, \hat g \rangle > 0$ for every residual (measured: smallest eigenvalue of the symmetric part "
+            rf"of $\tilde J J^T$ over that of $J J^T$, {slowest.label}, of {len(found.pairings)}).",
             Verdict.HOLDS_WITH_SCOPE if slowest.slowest > 0 else Verdict.FAILS,
             measured=slowest.slowest, predicted="> 0", uncertainty=1e-9,
             scope=(
@@ -42,9 +42,9 @@ def solvers(found: Design) -> list[Claim]:
         ),
         Claim(
             "design",
-            r"For one error of $\nabla L$ the exact gradient of the accepted steps costs less work than (3) solved by "
-            r"the same method: no dense output, no quadrature, no second step control (measured: largest quotient of "
-            rf"the work, {solver}, error {target:g}).",
+            r"On this network, for one error of $\nabla L$, the exact gradient of the accepted steps costs less work "
+            r"than (3) solved by the same method: no dense output, no quadrature, no second step control (measured: "
+            rf"largest quotient of the work, {solver}, error {target:g}).",
             Verdict.HOLDS_WITH_SCOPE if worst < 1 else Verdict.FAILS,
             measured=worst, predicted="< 1",
             scope=(

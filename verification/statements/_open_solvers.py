@@ -7,14 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refimpl import Euler, Gauss, Jacobian, NeuralODE, Params, SolveIVP
+from refimpl import Euler, Gauss, NeuralODE, Params, SolveIVP
 from refimpl.solvers import Solver
-from verification import Agreement, Config, compare
-from verification.statements._adaptive_orders import EPS
+from verification import Agreement, Config
 from verification.statements._adjoints import euler_backwards
 from verification.statements._data import DIM, Array, inputs
 from verification.statements._discrete import METHODS, Tableau, accepted, gradient, output
 from verification.statements._effort import spend
+from verification.statements._open_solver_roads import (
+    Pairing,
+    backpropagated,
+    differences,
+    late,
+    one_residual,
+    recounted,
+    rows,
+    truth,
+)
 
 HORIZON, WIDTH, COUNT = 2.0, 64, 8
 
@@ -22,35 +31,6 @@ DEPTHS = (1, 2, 4, 8, 16, 32)
 
 TARGETS = (1e-3, 1e-6)
 """Errors of ∇L for which the table names the cheapest setting."""
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """∇f of one discrete network by both orders, over all residuals e: g = J̃ᵀ e against ĝ = Jᵀ e.
-
-    Parameters
-    ----------
-    distance : float
-        ‖J̃ − J‖₂ / ‖J‖₂.
-    early, late : float
-        ‖g − ĝ‖ / ‖ĝ‖ where e is the eigenvector of the largest and of the smallest eigenvalue of J Jᵀ.
-    root_condition : float
-        √κ(J Jᵀ): the late one is at most `distance` times it.
-    slowest : float
-        λ_min of the symmetric part of J̃ Jᵀ, over that of J Jᵀ. Positive: ⟨g, ĝ⟩ > 0 for every e ≠ 0.
-    """
-
-    label: str
-    distance: float
-    early: float
-    late: float
-    root_condition: float
-    slowest: float
-
-    @property
-    def share(self) -> float:
-        """Part of the bound that the late distance takes."""
-        return self.late / (self.distance * self.root_condition)
 
 
 def pairing(label: str, exact: Array, other: Array) -> Pairing:
@@ -96,35 +76,23 @@ def design(config: Config) -> Design:
         theta = net.init(WIDTH, DIM, seed=config.rng("solvers", name))
         for depth in DEPTHS:
             exact, other = net.jacobian(theta, X, Euler(depth)), euler_backwards(net, theta, X, depth, stored=True)
-            pairings.append(pairing(f"{name}, Euler, $L = {depth}$", _rows(exact), _rows(other)))
+            pairings.append(pairing(f"{name}, Euler, $L = {depth}$", rows(exact), rows(other)))
         for method in METHODS:
             times, _ = accepted(net, theta, X, method, 1e-2, 1e-4)
             held = gradient(net, theta, X, Tableau.of(method), times)
             other = net.jacobian(theta, X, SolveIVP(method, rtol=1e-2, atol=1e-4))
-            pairings.append(pairing(f"{name}, {method}, rtol 1e-2", _rows(held), _rows(other)))
+            pairings.append(pairing(f"{name}, {method}, rtol 1e-2", rows(held), rows(other)))
+            if method == "DOP853":
+                roads.append(differences(config, net, theta, X, method, times, held))
         if name == "softplus":
             costs = _costs(net, theta, X, y)
-            exact = net.jacobian(theta, X, Euler(4))
-            roads = [_one_residual(exact, euler_backwards(net, theta, X, 4, stored=True), X)]
+            exact, other = net.jacobian(theta, X, Euler(4)), euler_backwards(net, theta, X, 4, stored=True)
+            roads += [
+                one_residual(exact, other, X), backpropagated(net, theta, X, exact),
+                late(net, theta, X, pairings[DEPTHS.index(4)], other), recounted(net, theta, X),
+                truth(net, theta, X, y),
+            ]  # fmt: skip
     return Design(pairings, costs, roads)
-
-
-def _rows(J: Jacobian) -> Array:
-    return np.concatenate([block.reshape(len(block), -1) for block in (J.U, J.W, J.v)], axis=1)
-
-
-def _one_residual(exact: Jacobian, other: Jacobian, X: Array) -> Agreement:
-    """⟨g, ĝ⟩ of the worst residual: by the eigenvalue, and by the gradients themselves."""
-    J, cross = _rows(exact), _rows(other) @ _rows(exact).T
-    values, vectors = np.linalg.eigh((cross + cross.T) / 2)
-    e = vectors[:, 0]
-    gradients = other.transpose_apply(e).ravel() @ exact.transpose_apply(e).ravel()
-    return compare(
-        r"$\langle g, \hat g \rangle$ of the worst residual (softplus, Euler, $L = 4$)",
-        {"smallest eigenvalue": [values[0]], "gradients of the loss": [gradients]},
-        allowed=J.shape[1] ** 0.5 * len(X) * EPS * float(np.linalg.norm(cross)) / abs(float(values[0])),
-        because="roundings of the matrix, over its smallest eigenvalue",
-    )  # fmt: skip
 
 
 def _costs(net: NeuralODE, theta: Params, X: Array, y: Array) -> list[Cost]:

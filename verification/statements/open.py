@@ -10,11 +10,11 @@ from verification.statements._data import DIM
 from verification.statements._open_claims import features as feature_claims
 from verification.statements._open_claims import models, optimizers, pencil
 from verification.statements._open_claims import rates as rate_claims
-from verification.statements._open_driven import driven
+from verification.statements._open_driven import driven, gradient_road
 from verification.statements._open_features import STEPS, drift_roads, features
 from verification.statements._open_linear import linear
 from verification.statements._open_optimizers import RULES, followed
-from verification.statements._open_rates import depth_road, grid
+from verification.statements._open_rates import depth_road, grid, rate_roads
 from verification.statements._open_report import alignment_table, design_table, draw, rates_table
 from verification.statements._open_solver_claims import solvers
 from verification.statements._open_solvers import HORIZON, WIDTH, design
@@ -39,7 +39,10 @@ def run(config: Config) -> Result:
         claims=[
             *rate_claims(cells), *solvers(solver), *optimizers(rules), *feature_claims(scales), *models(model, fed),
         ],
-        agreements=[depth_road(), *solver.roads, *rules.roads, pencil(), drift_roads(scales), *model.roads, fed.road],
+        agreements=[
+            depth_road(), *rate_roads(config, X), *solver.roads, *rules.roads, pencil(), drift_roads(scales),
+            *scales.roads, *model.roads, fed.road, gradient_road(config),
+        ],
         experiment=(
             rf"{TARGETS.size} random points of $S^{{63}}$ with targets $\pm 1$, $\sigma = 1$, $T = 1$. Rates: softplus "
             r"networks on a grid of $n$ and $L$. Solvers: both orders of optimising and discretising on one grid, "
