@@ -57,7 +57,8 @@ def escape_exponent(config: Config) -> tuple[Claim, list[Agreement]]:
     )
     far = left[:2]
     by_gauss = [
-        float(NeuralODE("quadratic", horizon=end * (1 - part)).ntk(theta, X, solver=Gauss())[0, 0]) for part in far
+        float(NeuralODE("quadratic", horizon=end * (1 - part)).ntk(theta, X, solver=Gauss(rtol=1e-9))[0, 0])
+        for part in far
     ]
     near = compare(
         rf"$K_\theta$ of a network of $n = {n}$ at $T/t^* = {1 - far[0]:.4g}$ and ${1 - far[1]:.4g}$, over its value",
