@@ -19,8 +19,8 @@ SAFE, NEAR = 0.5, 0.9
 LONG = 2.0
 """Horizon at which the Frobenius norm fails."""
 
-COMPLETE = 64
-"""Width of the network that is trained to the end, in the quick run."""
+COMPLETE = {False: 64, True: 512}
+"""Width of the network that is trained to the end, in the quick and in the full run."""
 
 CONVERGED = 1e-6
 """Part of the initial loss at which training counts as converged."""
@@ -56,7 +56,7 @@ def experiment(config: Config, problems: Mapping[tuple[str, str], Problem], digi
         task = tasks(config, count, 1)["sphere"]
         of = problem("softplus", "sphere", task.X, task.y)
         counts.append(ensemble(config, of, SAFE * of.edge, widths[:1], seeds, steps))
-    theta = initial(config, sphere, 512 if full else COMPLETE, 0)
+    theta = initial(config, sphere, COMPLETE[full], 0)
     return Experiment(
         spectral=(
             *(ensemble(config, of, 1 / of.spectral**2, widths, seeds, few) for of in softplus),

@@ -58,8 +58,8 @@ def run(config: Config) -> Result:
             *kernel_roads(sphere, closest(done)), *exploding_roads(config, exploding, 5, "loss-spectral"),
             *exploding_roads(config, done.frobenius[0], 2, "loss-frobenius"),
             *(road.on(*SLOW) for road in descent_roads(config, done.safe[1], 10)),
-            convergence_road(config, sphere, done.complete, COMPLETE), edges(problems), *survey_roads(surveyed),
-            *single_roads(config, singles), *fast_roads(config, grown),
+            convergence_road(config, sphere, done.complete, COMPLETE[config.full]), edges(problems),
+            *survey_roads(surveyed), *single_roads(config, singles), *fast_roads(config, grown),
         ],
         experiment=(
             rf"Gradient descent (5) on {COUNT} images of digits (3 against 8) and on {COUNT} random points of "
