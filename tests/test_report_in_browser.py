@@ -19,6 +19,8 @@ import pytest
 
 from tests.made_up import fake, write_package
 from verification.__main__ import main
+from verification.drawing import draw, with_dark_colours
+from verification.style import BLUE, new_figure, rasterised
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 BROWSER, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
@@ -158,6 +160,21 @@ def test_figures_have_the_paper_of_the_page_around_them(
     assert np.abs(colours[counts.argmax()] - paper).max() <= 2
     ink = np.abs(pixels - np.asarray(paper)).max(axis=2).max()
     assert ink > 150  # the letters are not of the colour of the paper
+
+
+@pytest.mark.parametrize(("scheme", "ink"), [("light", "#0072b2"), ("dark", "#4ba3e0")])
+def test_rasterised_marks_have_the_colour_of_drawn_ones(browser: Any, tmp_path: Path, scheme: str, ink: str) -> None:
+    image = pytest.importorskip("PIL.Image")
+    figure, (axes,) = new_figure()
+    axes.set_axis_off()
+    rasterised(*axes.plot(np.arange(20), "s", color=BLUE, markersize=12))
+    (tmp_path / "figure.svg").write_bytes(with_dark_colours(draw(figure).svg))
+    (tmp_path / "page.html").write_text('<img src="figure.svg" alt="">', encoding="utf-8")
+    show(browser, tmp_path / "page.html", scheme=scheme)
+    pixels = image.open(io.BytesIO(browser.find_element(By.TAG_NAME, "img").screenshot_as_png)).convert("RGB")
+    colours, counts = np.unique(np.asarray(pixels, dtype=int).reshape(-1, 3), axis=0, return_counts=True)
+    found = colours[np.argsort(counts)[-2]]  # the paper is the most frequent
+    assert np.abs(found - [int(ink[k : k + 2], 16) for k in (1, 3, 5)]).max() <= 1
 
 
 CONTRAST = """

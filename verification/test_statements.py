@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from verification.environment import require_extra
@@ -19,3 +21,5 @@ def test_statement_runs_and_its_roads_agree(id: str) -> None:
     assert result is not None
     apart = [agreement for agreement in result.agreements if not agreement.agree]
     assert not apart, f"{id}: independent roads disagree: {apart}"
+    changed = re.findall(r"\b(?:black|white)\b(?! noise)", f"{result.alt} {result.caption}", re.IGNORECASE)
+    assert not changed, f"{id}: black and white change places on a dark page: name a line by its stroke or its legend"

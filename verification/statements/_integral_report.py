@@ -17,7 +17,16 @@ from verification.statements._finite_fields import Fields
 from verification.statements._goursat import Solution
 from verification.statements._integral_roads import interpolation
 from verification.statements._statistics import half_width
-from verification.style import BLACK, context, guide, loglog, new_figure, series
+from verification.style import (
+    BLACK_ON_MAP,
+    WHITE_ON_MAP,
+    context,
+    guide,
+    loglog,
+    new_figure,
+    rasterised,
+    series,
+)  # fmt: skip
 
 
 def figure(net: NeuralODE, X: Array, exact: Sequence[Solution], wide: Sequence[Fields]) -> Figure:
@@ -49,10 +58,11 @@ def _map(made: Figure, axes: Axes, title: str, limit: tuple[Array, Array], mean:
     levels = np.linspace(values.min(), values.max(), 8)[1:-1]
     with context():
         image = axes.pcolormesh(fine, fine, smooth.T, cmap="cividis", shading="nearest")
-        axes.contour(fine, fine, smooth.T, levels=levels, colors=BLACK, linewidths=1.0)
+        rasterised(image)
+        axes.contour(fine, fine, smooth.T, levels=levels, colors=BLACK_ON_MAP, linewidths=1.0)
         axes.contour(
-            fine, fine, _interpolated(mean[0], mean[1], fine).T, levels=levels, colors="white", linestyles="dashed",
-            linewidths=1.2,
+            fine, fine, _interpolated(mean[0], mean[1], fine).T, levels=levels, colors=WHITE_ON_MAP,
+            linestyles="dashed", linewidths=1.2,
         )  # fmt: skip
         made.colorbar(image, ax=axes)
     axes.set(xlabel="time $t$", ylabel="time $s$", title=title, aspect="equal")

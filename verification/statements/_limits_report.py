@@ -15,7 +15,7 @@ from verification.statements._data import Array
 from verification.statements._limits_stacks import draw_stacks
 from verification.statements._plane import Plane
 from verification.statements._statistics import at_infinite_width, half_width
-from verification.style import BLACK, context, guide, loglog, new_figure, series
+from verification.style import BLACK, BLACK_ON_MAP, WHITE_ON_MAP, context, guide, loglog, new_figure, series
 
 
 def spread(plane: Plane) -> float:
@@ -60,9 +60,9 @@ def _corner(made: Figure, axes: Axes, plane: Plane) -> None:
     dark = np.nanmean([np.nanmin(logarithm), np.nanmax(logarithm)])
     for i, row in enumerate(measured):
         for j, value in enumerate(row):
-            colour = "white" if value > 0 and logarithm[i, j] < dark else BLACK
+            on_map = WHITE_ON_MAP if logarithm[i, j] < dark else BLACK_ON_MAP
             text = f"{100 * value:.2g}\n({100 * predicted[i, j]:.2g})"
-            axes.text(j, i, text, ha="center", va="center", fontsize=7, color=colour)
+            axes.text(j, i, text, ha="center", va="center", fontsize=7, color=on_map if value > 0 else BLACK)
     axes.set(xlabel="depth $L$", ylabel="width $n$", title=r"NTK: distance to $K_\infty$ in % (predicted)")
     axes.set_xticks(range(len(L) + 1), [f"{x:g}" for x in L] + [r"$\infty$"])
     axes.set_yticks(range(len(n) + 1), [f"{x:g}" for x in n] + [r"$\infty$"])

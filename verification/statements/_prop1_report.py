@@ -14,7 +14,7 @@ from verification.statements._data import Array
 from verification.statements._perturb import Derivative
 from verification.statements._prop1_solved import Solved
 from verification.statements._saltation import Measured
-from verification.style import BLUE, GREEN, GREY, VERMILLION, guide, loglog, new_figure, series
+from verification.style import BLUE, GREEN, GREY, VERMILLION, guide, loglog, new_figure, rasterised, series
 
 
 def figure(curves: dict[str, tuple[Array, Array]], c: float, solved: Sequence[Solved], crossed: Measured) -> Figure:
@@ -40,7 +40,7 @@ def _wedge(axes: Axes, solved: Sequence[Solved]) -> None:
     ):
         x = np.concatenate([np.repeat(c.exponents, r.shape[1]) for c, r in zip(solved, rates, strict=True)])
         y = np.concatenate([rate.ravel() for rate in rates])
-        axes.plot(x, y, marker, color=colour, markersize=2.5, linestyle="none", label=label)
+        rasterised(*axes.plot(x, y, marker, color=colour, markersize=2.5, linestyle="none", label=label))
     for sign in (1, -1):
         label = r"Gronwall, $e^{\pm \Lambda t}$" if sign > 0 else "_"
         axes.plot([0, furthest], [0, sign * furthest], "--", color=GREY, linewidth=1.2, label=label)

@@ -105,7 +105,7 @@ def run(config: Config) -> Result:
         caption=(
             rf"Above: {len(many[0].gradient)} networks with $n = {many[0].width}$ at one digit and one random point "
             r"(thin), the root mean square with 95 % intervals, the prediction for $n \to \infty$, and the input whose "
-            r"curve is constant for longest (black). "
+            r"curve is constant for longest (thick). "
             rf"Below: one network with $n = {width}$, against the exact gradient and against gradients by RK45. At the "
             r"bottom: the constructed networks, and a random one with its extrapolation "
             r"$2 \nabla_\theta f^{2L} - \nabla_\theta f^L$."
