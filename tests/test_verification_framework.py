@@ -340,8 +340,8 @@ def test_the_page_shows_what_the_json_holds(page: str, tmp_path: Path) -> None:
             assert str(number(claim["measured"], claim["uncertainty"])) in page
 
 
-@given(st.text(st.characters(exclude_characters="$", exclude_categories=["Cs"])))
-def test_text_without_formulas_is_escaped_and_otherwise_kept(text: str) -> None:
+@given(st.text(st.characters(exclude_characters="$'0123456789", exclude_categories=["Cs"])))
+def test_text_without_formulas_and_numbers_is_escaped_and_otherwise_kept(text: str) -> None:
     assert render(text) == escape(text)
 
 

@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 from latex2mathml.converter import convert
 from markupsafe import Markup, escape
 
+from verification.prose import typeset
+
 _FORMULA = re.compile(r"(\(?)(?<!\\)\$(.+?)(?<!\\)\$([).,;:]*)", re.DOTALL)
 _DOLLAR = re.compile(r"(?<!\\)\$")
 RELATIONS = frozenset("=≠<>≤≥≪≫≈∼≃≅∝→↦∈∉⊂⊆")
@@ -26,7 +28,7 @@ _VARIANTS = {
 
 @lru_cache(maxsize=4096)
 def render(text: str) -> Markup:
-    r"""`text` as HTML: formulas between dollar signs become MathML, ``\$`` a dollar, all else is escaped.
+    r"""`text` as HTML: formulas between dollar signs become MathML, ``\$`` a dollar, all else is escaped and typeset.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def split(text: str) -> list[str]:
 
 
 def _plain(part: str) -> Markup:
-    return escape(part.replace(r"\$", "$"))
+    return typeset(part.replace(r"\$", "$"))
 
 
 def _unbroken(before: str, latex: str, after: str) -> Markup:

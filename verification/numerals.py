@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from verification import mathml
+from verification.prose import MINUS, NARROW_NO_BREAK_SPACE
 from verification.statement import Value
 
-NARROW_NO_BREAK_SPACE, MINUS = "\u202f", "\u2212"
 FIGURE_SPACE, PUNCTUATION_SPACE = "\u2007", "\u2008"
 """As wide as a digit, and as wide as a point."""
 
