@@ -54,6 +54,8 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser")
     sources = {id: fake(id, **options) for id, options in VERDICTS.items()}
     sources["prop2"] = sources["prop2"].replace('Table("Values", ["$L$", "v"], [(8, value)])', WIDE_TABLE)
+    more = 'agreements=2 * [compare("$x$", {"first": 1, "second": 1}, allowed=0, because="pencil")] + ['
+    sources["thm1"] = sources["thm1"].replace("agreements=[", more)
     sources["open"] = sources["open"].replace("The value is $v$.", LONG.replace("{{", "{").replace("}}", "}"))
     assert WIDE_TABLE in sources["prop2"]
     with pytest.MonkeyPatch.context() as patch:
@@ -206,7 +208,8 @@ def test_text_has_the_contrast_that_wcag_asks_for(browser: Any, report: Path, sc
 def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(browser: Any, report: Path, width: int) -> None:
     show(browser, report, width=width)
     expected = browser.execute_script("""
-        const found = [...document.querySelectorAll('a[href], [tabindex="0"]')];
+        const found = [...document.querySelectorAll('a[href], summary, [tabindex="0"]')].filter(
+            element => element.tagName === "SUMMARY" || !element.closest("details:not([open])"));
         found.forEach((element, index) => element.setAttribute("data-order", index));
         return found.length;""")
     order: list[int] = []
@@ -251,9 +254,44 @@ def test_whatever_scrolls_can_be_reached_with_the_keyboard(browser: Any, report:
         return [...document.querySelectorAll("body *")].filter(element => {
             const scrolls = /auto|scroll/.test(getComputedStyle(element).overflowX)
                 && element.scrollWidth > element.clientWidth + 1;
-            return scrolls && element.tabIndex !== 0 && !element.querySelector('a[href], [tabindex="0"]');
+            return scrolls && element.tabIndex !== 0 && !element.querySelector('a[href], summary, [tabindex="0"]');
         }).map(element => element.outerHTML.slice(0, 120));""")
     assert unreachable == []
+
+
+EDGES = """
+    const box = [...document.querySelectorAll(".numbers")].map(table => table.parentElement).find(
+        box => box.scrollWidth > box.clientWidth + 100);
+    box.scrollLeft = arguments[0] * box.scrollWidth;
+    box.scrollIntoView({block: "center"});
+    return box;"""
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_goes_on_beyond_the_edge_of_a_phone_has_a_shadow_there(browser: Any, made_up: Path, scheme: str) -> None:
+    image = pytest.importorskip("PIL.Image")
+    show(browser, made_up, width=PHONE, scheme=scheme)
+    shade = []
+    for place in (0, 0.5, 1):
+        box = browser.execute_script(EDGES, place)
+        pixels = np.asarray(image.open(io.BytesIO(box.screenshot_as_png)).convert("L"), dtype=int)
+        shade.append(abs(int(np.median(pixels[:, -2])) - int(np.median(pixels[:, -30]))))
+    before, within, end = shade
+    assert min(before, within) >= 30
+    assert end <= 3
+
+
+def test_a_claim_on_many_roads_names_them_on_demand_and_on_paper(browser: Any, made_up: Path) -> None:
+    show(browser, made_up)
+    summary = browser.find_element(By.CSS_SELECTOR, "details.basis summary")
+    road = browser.find_element(By.CSS_SELECTOR, "details.basis a")
+    assert summary.text == "Roads: 3 comparisons"
+    assert not road.is_displayed()
+    summary.send_keys(Keys.ENTER)
+    assert road.is_displayed()
+    assert road.text == "first · second"
+    show(browser, made_up, media="print")
+    assert browser.execute_script("return document.querySelector('details.basis a').checkVisibility()")
 
 
 def test_on_paper_there_is_no_navigation_and_nothing_scrolls(browser: Any, report: Path) -> None:
@@ -270,4 +308,4 @@ def test_on_paper_there_is_no_navigation_and_nothing_scrolls(browser: Any, repor
 def test_the_counts_at_the_top_are_those_of_the_statements(browser: Any, made_up: Path) -> None:
     show(browser, made_up)
     shown = [item.text for item in browser.find_elements(By.CSS_SELECTOR, ".counts li")]
-    assert shown == ["✓ 3 hold", "◐ 2 hold with a scope", "✗ 1 fails as stated", "? 2 undecided", "– 1 not run"]
+    assert shown == ["✓ 3 hold", "◐ 2 hold with a scope", "✗ 1 refuted as stated", "? 2 undecided", "– 1 not run"]

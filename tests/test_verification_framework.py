@@ -32,11 +32,11 @@ from verification.drawing import draw, inches, with_dark_colours
 from verification.fit import power_law
 from verification.mathml import render
 from verification.numerals import column, number
-from verification.page import gist
 from verification.plain import plain
 from verification.runner import examine
 from verification.statement import Origin, overall
 from verification.style import PALETTE, guide, new_figure
+from verification.summary import gist
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -435,10 +435,43 @@ def test_the_bar_of_a_root_is_kept_clear_of_what_is_below_it() -> None:
         assert "<msqrt><mrow>" in render(formula)  # the style sheet pads that row
 
 
-def test_the_summary_shows_the_first_sentence_and_what_was_measured() -> None:
-    assert gist("As $a. b$ (1), e.g. so. Then more (measured: $x$).") == "As $a. b$ (1), e.g. so. … (measured: $x$)."
-    assert gist("One sentence (measured: $x$).") == "One sentence (measured: $x$)."
-    assert gist("One (measured: $x$). Two.") == "One (measured: $x$). …"
+@pytest.mark.parametrize(
+    ("text", "sentence", "measured"),
+    [
+        ("As $a. b$ (1), e.g. so. Then more (measured: $x$).", "As $a. b$ (1), e.g. so. …", "$x$"),
+        ("One sentence (measured: $x$).", "One sentence.", "$x$"),
+        ("One (measured: $[0, x)$ (1); 2 of 3). Two (or so).", "One. …", "$[0, x)$ (1); 2 of 3"),
+        ("One (proof: there; measured: $x$) and more.", "One (proof: there) and more.", "$x$"),
+        ("One (measured: $x$) and more (or so).", "One and more (or so).", "$x$"),
+        ("One. Two of $n$ (measured) do. Three.", "One. … Two of $n$ (measured) do. …", ""),
+        ("One sentence", "One sentence", ""),
+    ],
+)
+def test_the_summary_shows_the_first_sentence_and_what_was_measured(text: str, sentence: str, measured: str) -> None:
+    assert gist(text) == (sentence, measured)
+
+
+def test_the_summary_tells_what_decided_and_how_the_other_claims_came_out(package: Any, tmp_path: Path) -> None:
+    extra = """Claim("open", "C.", Verdict.UNDECIDED, 1, 1, scope="Too noisy."), Claim("a", """
+    prop1 = fake("prop1", verdict="Verdict.FAILS").replace("The value is $v$.", "It is. Or so (measured: $v$ there).")
+    sources = {
+        "prop1": prop1.replace('Claim("a", ', extra).replace("For $T < 2$ only.", "For $T < 2$. That is all."),
+        "thm1": fake("thm1", apart=1.0),
+        "open": fake("open").replace('scope="For $T < 2$ only.",', "").replace("size={", 'scope="In 1d. So.", size={'),
+    }
+    main(["--out", str(tmp_path)], package=package(**sources))
+    html = (tmp_path / "report.html").read_text("utf-8").replace('<span class="decisive">', " ")
+    html = re.sub("<[^>]*>", "", html)
+    summary = " ".join(html[html.rindex("Skip to the summary") : html.index("How to read this report")].split())
+    for told in (
+        "a · of the paper: It is. … Measured: v there. Scope: For T&lt;2. …",
+        "3 claims: 1 holds, 1 undecided, 1 refuted",
+        "Nothing is decided: The independent roads disagree: v (first, second). …", "1 of 1 disagree",
+        "a · of the paper: The value is v. Scope: In 1d. …", "2 claims: 2 hold",
+    ):  # fmt: skip
+        assert told in summary
+    assert summary.count("Measured:") == 1
+    assert "Refuted as stated" in summary
 
 
 # Figures

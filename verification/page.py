@@ -18,12 +18,11 @@ from verification.catalogue import PAPER
 from verification.drawing import inches, with_dark_colours
 from verification.numerals import column, number
 from verification.statement import Verdict
+from verification.summary import first_sentence, gist, tally
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-_SENTENCE = re.compile(r"((?:\\\$|\$[^$]*\$|[^$])+?(?<!i\.e)(?<!e\.g)\.)\s")  # its full stop is not in a formula
 _CITED = re.compile(r"`([a-z0-9-]+)`")
-_MEASURED = re.compile(r"\(measured: .*\)", re.DOTALL)
 
 
 def page(report: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
@@ -43,24 +42,6 @@ def page(report: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
         anchors=[(statement["id"], claim["id"]) for statement in report["statements"] for claim in statement["claims"]],
         css=Markup((TEMPLATES / "report.css").read_text("utf-8")),
     )  # fmt: skip
-
-
-def gist(text: str) -> str:
-    """First sentence of a claim, and what was measured: enough for the summary.
-
-    Examples
-    --------
-    >>> gist("It holds for $a. b$. There is more to say (measured: $a$).")
-    'It holds for $a. b$. … (measured: $a$).'
-    >>> gist("It holds (measured: $a$).")
-    'It holds (measured: $a$).'
-    """
-    sentence, measured = _SENTENCE.match(text), _MEASURED.search(text)
-    if sentence is None:
-        return text
-    if measured is None or measured.start() < sentence.end():
-        return f"{sentence[1]} …"
-    return f"{sentence[1]} … {measured[0]}."
 
 
 def scopes(statement: Mapping[str, Any]) -> tuple[str, dict[str, list[str]]]:
@@ -125,7 +106,8 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(
-        math=mathml.render, number=number, gist=gist, columns=_columns, cited=_cited, scopes=scopes
+        math=mathml.render, number=number, columns=_columns, cited=_cited, scopes=scopes, gist=gist,
+        first_sentence=first_sentence, tally=tally,
     )  # fmt: skip
     environment.globals.update(places=PAPER)
     return environment
