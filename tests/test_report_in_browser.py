@@ -54,7 +54,8 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser")
     sources = {id: fake(id, **options) for id, options in VERDICTS.items()}
     sources["prop2"] = sources["prop2"].replace('Table("Values", ["$L$", "v"], [(8, value)])', WIDE_TABLE)
-    more = 'agreements=2 * [compare("$x$", {"first": 1, "second": 1}, allowed=0, because="pencil")] + ['
+    more = 'compare("$x$", {"first": 1, "second": 1}, allowed=0, because="pencil")'
+    more = f'agreements=2 * [{more}] + [{more}.on("a"), '
     sources["thm1"] = sources["thm1"].replace("agreements=[", more)
     sources["open"] = sources["open"].replace("The value is $v$.", LONG.replace("{{", "{").replace("}}", "}"))
     assert WIDE_TABLE in sources["prop2"]
@@ -290,6 +291,7 @@ def test_a_claim_on_many_roads_names_them_on_demand_and_on_paper(browser: Any, m
     summary.send_keys(Keys.ENTER)
     assert road.is_displayed()
     assert road.text == "first · second"
+    assert browser.find_element(By.CSS_SELECTOR, "#thm1-a .basis").text == "Roads: all 4 comparisons"
     show(browser, made_up, media="print")
     assert browser.execute_script("return document.querySelector('details.basis a').checkVisibility()")
 
