@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import re
 from collections.abc import Sequence
@@ -58,6 +59,7 @@ def inches(svg: bytes) -> float:
     return float(found[1]) / _POINTS
 
 
+@functools.lru_cache(maxsize=32)
 def with_dark_colours(svg: bytes) -> bytes:
     """`svg` with a style sheet that takes effect where the reader prefers a dark page.
 
@@ -82,9 +84,10 @@ def with_dark_colours(svg: bytes) -> bytes:
 def _inks(png: bytes) -> list[str]:
     """Colours of marks that make up most of what is opaque in a picture; none for a map of colours."""
     pixels = np.rint(imread(io.BytesIO(png), format="png") * 255).astype(np.uint8)
-    colours, counts = np.unique(pixels[pixels[..., -1] == 255][:, :3], axis=0, return_counts=True)
+    opaque = pixels[pixels[..., -1] == 255][:, :3].astype(np.int64)
+    colours, counts = np.unique(opaque @ (1 << 16, 1 << 8, 1), return_counts=True)
     known = {colour.lower(): colour for colour in dict.fromkeys((*style.PALETTE, *_DARK))}
-    found = {f"#{r:02x}{g:02x}{b:02x}": count for (r, g, b), count in zip(colours, counts, strict=True)}
+    found = {f"#{colour:06x}": count for colour, count in zip(colours, counts, strict=True)}
     inks = {known[colour]: count for colour, count in found.items() if colour in known}
     return list(inks) if 2 * sum(inks.values()) > counts.sum() else []
 

@@ -3,6 +3,8 @@ r'''One module per statement of the paper, named after its id (`verification.cat
 A module states the claim, runs an experiment, and returns what it found. It never judges a claim by eye: the verdict
 of each claim is computed from its numbers, the verdict of the statement from its claims, and every statement compares
 at least two roads, different methods. Random numbers come from ``config.rng(...)`` alone; a quick run takes seconds.
+Texts are typed plainly (-1, 1e-12); the page sets the signs of print. A caption tells curves apart by legend or stroke:
+black and white change places on a dark page. Thousands of marks go through `verification.style.rasterised`.
 A complete module, ``verification/statements/euler.py`` if the catalogue had such an id::
 
     """Euler's method on ẏ = −y: the smallest example of a statement."""
