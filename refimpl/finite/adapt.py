@@ -6,6 +6,7 @@ Where φ is analytic one solution with its defect says as much, and every refine
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -58,7 +59,7 @@ def adapt(system: System, nodes: int | None, steps: int | None, rtol: float, *, 
     Raises
     ------
     AccuracyError
-        No scheme reaches `rtol`; carries the smallest estimated error.
+        No scheme reaches `rtol`; carries the smallest that one could have been asked for, as far as it is known.
     BlowUpError
         The solution escapes to infinity before T.
     """
@@ -78,9 +79,10 @@ def adapt(system: System, nodes: int | None, steps: int | None, rtol: float, *, 
         raise_if_escaping(system, failure)
     if math.isinf(best):
         raise AccuracyError(f"rtol={rtol:.3g} was asked for, but the steps of no Gauss scheme were short enough")
+    promised = best / SHARE
     raise AccuracyError(
-        f"rtol={rtol:.3g} was asked for, but between its nodes the best Gauss scheme may be off by {best:.3g}",
-        reached=best,
+        f"rtol={rtol:.3g} was asked for, but between its nodes the best Gauss scheme may be off by {promised:.3g}",
+        reached=promised,
     )
 
 
@@ -103,7 +105,8 @@ def _with_steps(
         if error <= SHARE * rtol:
             return Adapted(scheme, forward, backward)
         errors.append(error)
-        if m >= most or not error < math.inf or (len(errors) > 1 and error > STALLED * errors[-2]):
+        stalls = sum(new > STALLED * old for old, new in itertools.pairwise(errors[-3:]))
+        if m >= most or not error < math.inf or stalls > alone:  # where no steps may be added, one is not the end
             return min(errors)
         wanted = SHARE * rtol if backward is not None or not adjoint else SHARE * rtol / 8  # λ needs more than h
         m = min(most, m + _more_nodes(m, error, wanted))

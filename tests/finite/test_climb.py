@@ -157,6 +157,22 @@ def test_there_is_no_single_precision_where_it_has_no_room():
     assert system_of(W, np.float32).single_weights is None
 
 
+def test_what_was_reached_is_never_less_than_what_was_asked_for():
+    net = NeuralODE("softplus", horizon=4.0)
+    theta, X = net.init(64, 3, seed=0), np.random.default_rng(0).standard_normal((4, 3))
+    with pytest.raises(AccuracyError) as caught:
+        net.predict(theta, X, Gauss(steps=1, rtol=1e-12))
+    assert caught.value.reached > 1e-12  # of which the estimate is less than a half
+
+
+def test_one_scheme_that_is_no_better_is_not_the_end_where_no_steps_may_be_added():
+    net = NeuralODE("softplus", horizon=4.0)
+    theta, X = net.init(64, 3, seed=0), np.random.default_rng(0).standard_normal((4, 3))
+    exact = net.predict(theta, X)
+    for rtol in (1e-2, 1e-6):
+        assert net.predict(theta, X, Gauss(steps=1, rtol=rtol)) == pytest.approx(exact, rel=rtol)
+
+
 def test_an_unreachable_tolerance_says_what_was_reached():
     """h_1 = 3 − 1e5 t drives h_2 for 1e-4 of the time."""
     W = np.sqrt(3.0) * 1e5 * np.asarray([[0, 0, -1.0], [1.0, 0, 0], [0, 0, 0]])
