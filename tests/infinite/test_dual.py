@@ -17,6 +17,7 @@ from refimpl.backend import to_host
 from refimpl.errors import AccuracyError
 from refimpl.infinite.closed_forms import closed_form
 from refimpl.infinite.dual import dual, hermite_dual
+from refimpl.infinite.hermite import _blocked_product
 from refimpl.infinite.sectors import geometric_mean, sector_form
 from refimpl.quadrature import gauss_legendre, radial_rule
 
@@ -549,3 +550,31 @@ def test_duals_of_pairs_are_taken_from_those_of_all_rows(name: str, first: list[
         np.testing.assert_allclose(found, expected, rtol=0, atol=8 * EPS * np.abs(expected).max())
     row, expected = taken.value_in_row(1, c[:, 1, :]), direct.value(c)[:, 1, :]
     np.testing.assert_allclose(row, expected, rtol=0, atol=8 * EPS * np.abs(expected).max())
+
+
+class Recorded(np.ndarray):
+    """An array that notes the number of multiplications of each product of matrices that it is in."""
+
+    sizes: list[tuple[int, int, int]]
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        plain = [np.asarray(part) for part in inputs]
+        if ufunc is np.matmul:
+            self.sizes.append((*plain[0].shape, plain[1].shape[1]))
+        return getattr(ufunc, method)(*plain, **options)
+
+    def __array_finalize__(self, parent: Any) -> None:
+        self.sizes = getattr(parent, "sizes", [])
+
+
+@pytest.mark.parametrize("rows", [1, 130])
+def test_coefficients_are_products_too_small_for_the_threads_of_a_blas(rows: int) -> None:
+    rng = np.random.default_rng(0)
+    left, right = rng.standard_normal((rows, 30)).view(Recorded), rng.standard_normal((2048, 30)).T
+    found = _blocked_product(left, right)
+    assert sum(math.prod(size) for size in left.sizes) == rows * 30 * 2048
+    for m, k, n in left.sizes:
+        assert k * n < 9216 if m == 1 else m * k * n < 2**18
+    plain = np.asarray(left)
+    rounding = 2 * 30 * EPS * (np.abs(plain) @ np.abs(right))  # of two sums of 30 products
+    assert (np.abs(found - plain @ right) <= rounding).all()
