@@ -4,6 +4,7 @@ import builtins
 import importlib
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -322,6 +323,31 @@ def test_what_the_kernel_says_of_inputs_names_their_file(folder: Path) -> None:
     says = run("kernel", folder / "big.npy", "--out", folder / "K.csv", status=2).stderr
     assert f"{folder / 'big.npy'}: " in says
     assert "1e+150" in says
+
+
+@pytest.mark.parametrize("activation", ["softplus", "relu", "gelu", "sin", "erf"])
+def test_what_is_out_of_reach_comes_with_advice(activation: str, folder: Path) -> None:
+    """And the advice is good: with the smaller horizon, or the tolerance that is named, the kernel is there."""
+    np.save("x.npy", X[:2])
+    given = ["kernel", "x.npy", "--activation", activation, "--out", "K.npy"]
+    says = run(*given, "--horizon", 30, status=2).stderr
+    assert re.search("make T(,| or) sigma_w (or sigma_u .x. )?smaller", says)
+    found = re.search("ask for an rtol above ([^ ,]+)", says)
+    assert (found is None) == (activation != "erf")
+    assert ("rtol changes nothing" in says) == (activation == "softplus")
+    run(*given, "--horizon", 1)
+    if found is not None:
+        run(*given, "--horizon", 30, "--rtol", 1.1 * float(found[1]), "--force")
+
+
+def test_a_tolerance_is_of_the_ode_and_is_kept(folder: Path) -> None:
+    np.save("x.npy", X)
+    run("kernel", "x.npy", "--activation", "tanh", "--horizon", 2, "--rtol", 1e-5, "--out", "K.npy")
+    coarse = refimpl.NeuralODE("tanh", 2).limit(refimpl.Gauss(rtol=1e-5)).ntk(X)
+    np.testing.assert_array_equal(np.load("K.npy"), coarse)
+    assert (coarse != refimpl.NeuralODE("tanh", 2).limit().ntk(X)).any()
+    refuses("x.npy", "--depth", 3, "--rtol", 1e-5, says="--rtol is of the ODE", out="L.npy")
+    refuses("x.npy", "--rtol", 0, says="--rtol", out="L.npy")
 
 
 def test_what_is_no_readable_file_is_refused(folder: Path) -> None:

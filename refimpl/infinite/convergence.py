@@ -16,6 +16,7 @@ from refimpl.errors import AccuracyError, BlowUpError
 from refimpl.infinite.covariance import CovarianceDivergenceError, variances
 from refimpl.infinite.inputs import LARGEST_NORM, Pairs
 from refimpl.infinite.pairs import Kernels, kernels, solution
+from refimpl.infinite.remedies import remedy
 from refimpl.infinite.resolution import NODES, candidates, distance, few_nodes
 from refimpl.infinite.split import SplitSolution, solve_split
 from refimpl.scheme import Scheme, gauss
@@ -206,7 +207,8 @@ class LimitProblem:
         if coarse is None and divergence is not None:
             raise divergence
         raise AccuracyError(
-            f"rtol={solver.rtol:.3g} was asked for, but successive Gauss schemes differ by {reached:.3g}",
+            f"rtol={solver.rtol:.3g} was asked for, but successive Gauss schemes differ by {reached:.3g}: "
+            f"{remedy(reached)}",
             reached=reached,
         )
 
@@ -215,7 +217,9 @@ class LimitProblem:
         horizon = self.net.horizon
         degree = self.net.phi.degree
         if degree is None or degree < 2:  # for those the variance is known to escape, sooner or later
-            return AccuracyError(f"the equation of S^{{t,s}} was not solved up to T = {horizon:g}: {failure}")
+            return AccuracyError(
+                f"the equation of S^{{t,s}} was not solved up to T = {horizon:g}: {failure}; {remedy()}"
+            )
         if isinstance(self.solver, Euler):
             time = latest = self._followed_to(radius, self.solver.scheme)
         else:

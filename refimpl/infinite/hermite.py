@@ -37,6 +37,8 @@ TILE_ROWS, TILE_COLUMNS = 64, 256
 """Of a product. With the 12 nodes of a block that stays below the 2¹⁸ multiplications, with a vector 9216, up to which
 OpenBLAS uses one thread."""
 
+GROWS = "; for smooth φ they grow with the variance of h: make T, sigma_w or sigma_u |x| smaller (rtol changes nothing)"
+
 
 @dataclass(frozen=True, eq=False)
 class HermiteDual:
@@ -195,7 +197,9 @@ def _mehler(
             left_out.append(float(bounds[min(MAX_TERMS // 2, 3 * terms // 8)]))
         if max(left_out) > allowed:  # at least a quarter of the table to spare: what lies beyond it is smaller still
             if terms >= 2 * MAX_TERMS:
-                raise _inaccurate(name, s, max(left_out), f"{MAX_TERMS} terms of the Hermite expansion are not enough")
+                raise _inaccurate(
+                    name, s, max(left_out), f"{MAX_TERMS} terms of the Hermite expansion are not enough", GROWS
+                )
             terms *= 2
         elif chosen.size < distinct.size:
             chosen = np.arange(distinct.size)
@@ -215,10 +219,11 @@ def _mehler(
     return tuple(series)
 
 
-def _inaccurate(name: str, s: Array, reached: float, reason: str) -> AccuracyError:
+def _inaccurate(name: str, s: Array, reached: float, reason: str, advice: str = "") -> AccuracyError:
     largest = float(np.max(to_host(s)))
     return AccuracyError(
-        f"{name} at variances up to {largest:.3g}: {reason}; relative error reached {reached:.1e}", reached=reached
+        f"{name} at variances up to {largest:.3g}: {reason}; relative error reached {reached:.1e}{advice}",
+        reached=reached,
     )
 
 

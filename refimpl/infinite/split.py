@@ -15,6 +15,7 @@ import numpy as np
 
 from refimpl.activations import Activation
 from refimpl.errors import AccuracyError
+from refimpl.infinite.remedies import remedy
 from refimpl.infinite.split_equations import Equations, Problem, elementwise, positive, problem_of
 from refimpl.quadrature import Host
 
@@ -160,7 +161,7 @@ def solve_split(
     reached = float(np.nan_to_num(error[worst], nan=np.inf))
     raise AccuracyError(
         f"rtol={rtol:.1e} was asked for, {reached:.1e} was reached at q11={q11[worst]}, q12={q12[worst]}, "
-        f"q22={q22[worst]} (activation {activation.name!r}, horizon={horizon}, sigma_w={sigma_w})",
+        f"q22={q22[worst]} (activation {activation.name!r}, horizon={horizon}, sigma_w={sigma_w}): {remedy(reached)}",
         reached=reached,
     )
 
