@@ -61,9 +61,11 @@ def namespace(*arrays: Array, **named: Array) -> Namespace:
     >>> namespace(np.zeros(3)).__name__
     'numpy'
     """
-    kinds = sorted({_kind(array) for array in arrays} | {_kind(array, name) for name, array in named.items()})
+    kind_of = {name: _kind(array, name) for name, array in named.items()}
+    kinds = sorted({_kind(array) for array in arrays} | set(kind_of.values()))
     if len(kinds) != 1:
-        raise TypeError(f"arrays of one library are needed, got a mixture: {', '.join(kinds)}")
+        mixture = ", ".join(f"{name} {kind}" for name, kind in kind_of.items()) if not arrays else ", ".join(kinds)
+        raise TypeError(f"arrays of one library are needed, got a mixture: {mixture}")
     if kinds == ["numpy"]:
         return np
     if kinds == ["array_api_strict"]:

@@ -279,7 +279,7 @@ def _check_targets(theta: Params, X: Array, y: Array) -> tuple[Namespace, Array]
 def _check_kinds(theta: Params, **arrays: Array) -> Namespace:
     if not isinstance(theta, Params):
         raise TypeError(f"theta must be a Params, got {type(theta).__qualname__}")
-    return namespace(theta.U, **arrays)
+    return namespace(**{"theta.U": theta.U}, **arrays)
 
 
 def _named_dtype(xp: Namespace, dtype: Any) -> Any:

@@ -123,7 +123,7 @@ class Params:
 
     def _paired(self, other: Params) -> Iterator[tuple[Array, Array]]:
         """Blocks of both, of one library and one shape each."""
-        namespace(self.U, other.U)
+        namespace(**{"U of the first": self.U, "U of the second": other.U})
         for name, a, b in zip(("U", "W", "v"), self._blocks(), other._blocks(), strict=True):
             if a.shape != b.shape:
                 raise ValueError(f"{name} must have one shape in both, got {tuple(a.shape)} and {tuple(b.shape)}")
@@ -147,7 +147,9 @@ class Jacobian:
 
     def apply(self, direction: Params) -> Array:
         """Directional derivatives J·θ', shape (N,)."""
-        xp = namespace(self.U, direction.U)
+        if not isinstance(direction, Params):
+            raise TypeError(f"direction must be a Params, got {type(direction).__qualname__}")
+        xp = namespace(**{"the Jacobian": self.U, "direction": direction.U})
         for name in ("U", "W", "v"):
             if tuple(getattr(direction, name).shape) != tuple(getattr(self, name).shape[1:]):
                 raise ValueError(
@@ -159,7 +161,9 @@ class Jacobian:
 
     def transpose_apply(self, residual: Array) -> Params:
         """Jᵀ·r for r of shape (N,): the gradient of Σ r_i f(x_i)."""
-        xp = namespace(self.U, residual=residual)
+        xp = namespace(**{"the Jacobian": self.U, "residual": residual})
+        float_dtype(xp, residual=residual)
         if tuple(residual.shape) != (self.v.shape[0],):
             raise ValueError(f"residual must have shape ({self.v.shape[0]},), got {tuple(residual.shape)}")
+        check_finite(xp, residual=residual)
         return Params(*(xp.tensordot(residual, J, axes=1) for J in (self.U, self.W, self.v)))

@@ -180,7 +180,7 @@ def _prepared(
         batches.append(Batch(system, net.sigma_u * (np.abs(theta.U) @ np.abs(inputs).T)))
     targets = None
     if y is not None:
-        namespace(theta.U, y=y)
+        namespace(**{"theta.U": theta.U}, y=y)
         float_dtype(np, y=y)
         targets = np.asarray(y, dtype=np.float64)
         if targets.shape != (X.shape[0],):

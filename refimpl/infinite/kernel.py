@@ -173,7 +173,9 @@ class Limit:
             raise ValueError("positivity is about the limit of the ODE: use limit() without Euler")
         xp = namespace(X=X)
         if not is_numpy(xp):
-            raise TypeError("positivity works on NumPy arrays only")
+            raise TypeError(
+                f"X must be a NumPy array: positivity works on NumPy arrays only, got {type(X).__qualname__}"
+            )
         return positivity(self.net, np.asarray(check_inputs(xp, X=X), dtype=np.float64))
 
     @property

@@ -151,10 +151,12 @@ def mean_depth_bound(net: NeuralODE, theta: Params, X: Array) -> DepthBound:
 
 
 def _bound(net: NeuralODE, theta: Params, X: Array, mean: bool = False) -> DepthBound:
+    if not isinstance(theta, Params):
+        raise TypeError(f"theta must be a Params, got {type(theta).__qualname__}")
     lip, dlip, T, root = net.phi.lipschitz, net.phi.dlipschitz, net.horizon, math.sqrt(theta.width)
     if not (math.isfinite(lip) and math.isfinite(dlip)):
         raise ValueError(f"φ and φ' must be Lipschitz; {net.phi.name} has the constants {lip:g} and {dlip:g}")
-    if not is_numpy(namespace(theta.U, X=X)):
+    if not is_numpy(namespace(**{"theta.U": theta.U}, X=X)):
         raise TypeError("depth_bound works on NumPy arrays only")
     if theta.W.ndim != 2:
         raise ValueError(f"W must be shared by all layers, shape (n, n); got {theta.W.shape}")

@@ -137,7 +137,7 @@ def linearize(
     """
     given = {"K": K, "y": y, "u0": u0, "K_test": K_test, "u0_test": u0_test, "y_test": y_test}
     given = {name: array for name, array in given.items() if array is not None or name in ("K", "y", "u0")}
-    xp = namespace(*given.values())
+    xp = namespace(**given)
     float_dtype(xp, **given)  # refuses what is no real number
     dtype = float_dtype(xp, K=K, u0=u0)
     K, y, u0, K_test, u0_test, y_test = _checked(xp, given)

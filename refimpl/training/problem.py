@@ -132,8 +132,8 @@ def check(
         raise TypeError(f"solver must be SolveIVP, Gauss, Euler or None, got {solver!r}")
     if y_test is not None and X_test is None:
         raise ValueError("y_test was given without X_test")
-    given = [array for array in (X, y, X_test, y_test) if array is not None]
-    xp = namespace(theta.U, *([X, y] if X is None or y is None else given))
+    tests = {name: array for name, array in (("X_test", X_test), ("y_test", y_test)) if array is not None}
+    xp = namespace(**{"theta.U": theta.U}, X=X, y=y, **tests)
     dtype = float_dtype(xp, X=X, theta=theta.U)
     X, y = _inputs(xp, dtype, theta, X=X), _targets(xp, dtype, X, y=y)
     if X_test is not None:

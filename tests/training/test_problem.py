@@ -115,9 +115,9 @@ def test_targets_and_test_set_are_rounded_to_the_dtype_of_parameters_and_inputs(
         ({"theta": None}, TypeError, "theta must be a Params, got NoneType"),
         ({"theta": case.theta.U}, TypeError, "theta must be a Params, got ndarray"),
         ({"solver": "euler"}, TypeError, "solver must be SolveIVP, Gauss, Euler or None, got 'euler'"),
-        ({"X": None}, TypeError, "arrays must come from NumPy"),
-        ({"X": case.X.tolist()}, TypeError, "arrays must come from NumPy"),
-        ({"y": None}, TypeError, "arrays must come from NumPy"),
+        ({"X": None}, TypeError, "X must come from NumPy"),
+        ({"X": case.X.tolist()}, TypeError, "X must come from NumPy"),
+        ({"y": None}, TypeError, "y must come from NumPy"),
         ({"X": case.X[0]}, ValueError, r"X must have shape \(N, d\), got \(3,\)"),
         ({"X": case.X[:, :2]}, ValueError, r"X must have d = 3 columns to fit theta.U, got shape \(7, 2\)"),
         ({"X": np.full((7, 3), np.nan)}, ValueError, "X must be finite"),
@@ -131,7 +131,7 @@ def test_targets_and_test_set_are_rounded_to_the_dtype_of_parameters_and_inputs(
         ({"X_test": X_test, "y_test": np.ones(3)}, ValueError, r"y_test must have shape \(4,\)"),
         ({"X_test": X_test, "y_test": np.full(4, np.nan)}, ValueError, "y_test must be finite"),
         ({"y_test": np.ones(4)}, ValueError, "y_test was given without X_test"),
-        ({"X_test": X_test.tolist()}, TypeError, "arrays must come from NumPy"),
+        ({"X_test": X_test.tolist()}, TypeError, "X_test must come from NumPy"),
     ],
 )
 def test_what_does_not_fit_raises_and_is_named(changed, error, message):
