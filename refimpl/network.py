@@ -10,6 +10,7 @@ import numpy as np
 
 from refimpl import activations
 from refimpl._arguments import generator
+from refimpl._shapes import shapes_of
 from refimpl.activations import Activation
 from refimpl.backend import (
     Array,
@@ -50,6 +51,9 @@ class Trajectory:
     t: Array
     h: Array
     adjoint: Array
+
+    def __repr__(self) -> str:
+        return shapes_of(self)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
 
+from refimpl._shapes import shapes_of
 from refimpl.backend import Array, Namespace, check_finite, detached, float_dtype, namespace
 
 
@@ -83,6 +84,9 @@ class Params:
         """Dimension d of the inputs."""
         return int(self.U.shape[1])
 
+    def __repr__(self) -> str:
+        return shapes_of(self)
+
     def __add__(self, other: Params) -> Params:
         if not isinstance(other, Params):
             return NotImplemented
@@ -144,6 +148,9 @@ class Jacobian:
     U: Array
     W: Array
     v: Array
+
+    def __repr__(self) -> str:
+        return shapes_of(self)
 
     def apply(self, direction: Params) -> Array:
         """Directional derivatives J·θ', shape (N,)."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl._arguments import generator, integer
+from refimpl._shapes import shapes_of
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class Digits:
     y_train: NDArray[np.float64]
     X_test: NDArray[np.float64]
     y_test: NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        return shapes_of(self)
 
 
 def digits(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from refimpl._shapes import shapes_of
 from refimpl.backend import Array, Namespace, check_inputs, float_dtype, is_numpy, namespace
 from refimpl.infinite.convergence import LimitProblem
 from refimpl.infinite.evaluation import NNGP, NTK, Evaluation
@@ -45,6 +46,9 @@ class Fields:
     Sigma: Array
     t_adjoint: Array
     P: Array
+
+    def __repr__(self) -> str:
+        return shapes_of(self)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
+from refimpl._shapes import shapes_of
 from refimpl.backend import Array, Namespace, overflow_is_checked
 from refimpl.parameters import Params
 from refimpl.training.problem import Problem
@@ -89,6 +90,9 @@ class TrainingStep:
     theta: Params
     predictions: Array
 
+    def __repr__(self) -> str:
+        return shapes_of(self)
+
 
 @dataclass(frozen=True)
 class Recorder:
@@ -154,25 +158,6 @@ class Recorder:
         records |= self.stacked(len(self.rows))
         steps = None if self.spectrum_every is None else tuple(range(0, len(self.rows), self.spectrum_every))
         return History(theta=theta, lr=lr, spectrum_steps=steps, stopped=stopped, **records)
-
-
-def shapes_of(record: Any) -> str:
-    """A dataclass in a line: the shapes of its arrays, and whatever else it holds as it is.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> shapes_of(Params(np.zeros((3, 2)), np.zeros((3, 3)), np.zeros(3)))
-    'Params(U=(3, 2), W=(3, 3), v=(3,))'
-    """
-
-    def shown(value: Any) -> str:
-        if isinstance(value, Params):
-            return shapes_of(value)
-        return repr(tuple(value.shape)) if hasattr(value, "shape") and tuple(value.shape) else repr(value)
-
-    parts = [f"{part.name}={shown(getattr(record, part.name))}" for part in fields(record)]
-    return f"{type(record).__name__}({', '.join(parts)})"
 
 
 def half_square(xp: Namespace, residual: Array) -> Array:

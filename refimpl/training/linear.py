@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl._shapes import shapes_of
 from refimpl.backend import (
     Array,
     Namespace,
@@ -21,7 +22,7 @@ from refimpl.backend import (
     to_host,
 )
 from refimpl.quadrature import Host
-from refimpl.training.history import half_square, shapes_of
+from refimpl.training.history import half_square
 from refimpl.training.modes import check_limit, eigenmodes, mode_functions
 from refimpl.training.rates import positive
 
