@@ -15,8 +15,9 @@ The eigenvalue of the partial sum is bounded in ball arithmetic, from the direct
 proved. The coefficients are those of `refimpl.infinite.power_series`, less a hundred times their estimated error: that
 is not. Inputs whose norms differ by no more than `SPREAD` are taken as points of one sphere, of their mean norm to 14
 digits, which is what normalised rows are meant to be. For the inputs as they are the bound is then multiplied by
-(1 − η)², where η is what the norms can do (`refimpl.certified.radii`); only if η > 1/4 it is that of the points of the
-sphere: of many nearly equal directions the roundings of the norms themselves might move λ_min by a multiple of itself.
+(1 − η)², where η is what the norms can do (`refimpl.certified.radii`). If η > 1/4 there is none for the inputs as they
+are, for of many nearly equal directions the roundings of the norms themselves might move λ_min by a multiple of itself;
+that of the points of the sphere is given beside it.
 
 Sources: I. J. Schoenberg, Positive definite functions on spheres (1942), for the series; I. Schur (1911) for the
 powers.
@@ -27,7 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from itertools import combinations
@@ -82,15 +83,17 @@ class Certificate:
     strictly_positive : bool or None
         None is undecided.
     lower_bound : float
-        λ_min(K_∞) is at least this, if the coefficients are as accurate as they are estimated to be. If `reason` says
-        so it is not that of X, whose norms differ by roundings, but that of r x_i/|x_i| with the mean norm r. 0 unless
-        `strictly_positive`, or if the bound is below the smallest float, or none is known.
+        λ_min(K_∞) of X as it is, is at least this, if the coefficients are as accurate as they are estimated to be. 0
+        unless `strictly_positive`, or if the bound is below the smallest float, or none is known.
     null_vector : ndarray, shape (N,), or None
         A unit vector u with K_∞ u = 0, if it is not strictly positive definite.
     reason : str
         Why.
     log10_bound : float
         log10 of the bound, also of one below the smallest float; −∞ if there is none.
+    log10_bound_on_sphere : float
+        Where X has no bound because its norms differ by roundings that matter: log10 of a bound of λ_min(K_∞) at other
+        inputs, r x_i/|x_i| with the mean norm r. −∞ elsewhere.
     """
 
     strictly_positive: bool | None
@@ -98,6 +101,7 @@ class Certificate:
     null_vector: Host | None
     reason: str
     log10_bound: float = -math.inf
+    log10_bound_on_sphere: float = -math.inf
 
 
 def positivity(net: NeuralODE, X: Host) -> Certificate:
@@ -115,7 +119,7 @@ def positivity(net: NeuralODE, X: Host) -> Certificate:
         return Certificate(None, 0.0, None, "the coefficients of an activation of one's own are not certified")
     bound = _bound(net, X, norms, exact)
     if bound.strictly_positive is None and net.phi.degree is None:
-        return Certificate(True, 0.0, None, f"{ALL_INPUTS}; but there is no bound: {bound.reason}")
+        return replace(bound, strictly_positive=True, reason=f"{ALL_INPUTS}; but there is no bound: {bound.reason}")
     return bound
 
 
@@ -172,14 +176,14 @@ def _on_sphere(net: NeuralODE, X: Host, radius: float) -> Certificate:
         return Certificate(None, 0.0, None, "the partial sum of the power series cannot be proved positive definite")
     bound, digits, lower = best
     eta = weakening(X, radius, lower, log_slopes(net, radius, len(lower)))
-    factor, where = (1 - eta) ** 2 * (1 - 1e-15), "at X as it is"
+    terms = f"λ_min of the first {len(lower)} terms of the power series in ρ is at least"
     if eta > WEAKENED:
-        factor, where = 1.0, f"at the directions of X on the sphere of radius {radius:.17g}, not at X as it is,"
+        where = f"at the directions of X on the sphere of radius {radius:.17g}, not at X as it is,"
+        reason = f"roundings of the norms may move λ_min by a multiple of itself; {where} {terms} 10^{digits:.2f}"
+        return Certificate(None, 0.0, None, reason, log10_bound_on_sphere=digits)
+    factor = (1 - eta) ** 2 * (1 - 1e-15)
     digits += math.log10(factor)
-    return Certificate(
-        True, bound * factor, None,
-        f"{where} λ_min of the first {len(lower)} terms of the power series in ρ is at least 10^{digits:.2f}", digits,
-    )  # fmt: skip
+    return Certificate(True, bound * factor, None, f"at X as it is {terms} 10^{digits:.2f}", digits)
 
 
 def _of_different_norms(net: NeuralODE, X: Host, norms: Host) -> Certificate:

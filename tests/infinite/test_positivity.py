@@ -266,15 +266,20 @@ def test_an_odd_activation_with_different_norms_uses_odd_powers_alone():
     assert "up to 17" in certificate.reason or "up to 15" in certificate.reason
 
 
-def test_a_bound_that_roundings_of_the_norms_could_spoil_is_said_to_be_that_of_the_directions(monkeypatch):
-    limit = NeuralODE("gelu", horizon=0.5).limit()
+@pytest.mark.parametrize(("activation", "proved"), [("gelu", True), ("quadratic", None)])
+def test_a_bound_that_roundings_of_the_norms_could_spoil_is_none_of_the_inputs(monkeypatch, activation, proved):
+    """Of all inputs it is known for gelu that K_∞ is strictly positive definite; for quadratic φ only by a bound."""
+    limit = NeuralODE(activation, horizon=0.5).limit()
     certificate = limit.positivity(POINTS)
     assert certificate.reason.startswith("at X as it is")
     monkeypatch.setattr("refimpl.certified.radii.weakening", lambda *args: 0.26)
     directions = limit.positivity(POINTS)
-    assert directions.strictly_positive is True
-    assert directions.lower_bound == pytest.approx(certificate.lower_bound, rel=1e-12)
+    assert directions.strictly_positive is proved
+    assert directions.lower_bound == 0
+    assert directions.log10_bound == -np.inf
+    assert directions.log10_bound_on_sphere == pytest.approx(certificate.log10_bound, abs=1e-12)
     assert "not at X as it is" in directions.reason
+    assert certificate.log10_bound_on_sphere == -np.inf
     monkeypatch.setattr("refimpl.certified.radii.weakening", lambda *args: 0.2)
     assert limit.positivity(POINTS).lower_bound == pytest.approx(0.64 * certificate.lower_bound, rel=1e-12)
 
@@ -291,7 +296,13 @@ def test_a_bound_below_the_smallest_float_has_its_logarithm():
     certificate = NeuralODE("gelu", horizon=0.5).limit().positivity(X)
     assert certificate.strictly_positive is True
     assert certificate.lower_bound == 0
-    assert -400 < certificate.log10_bound < -330  # the Vandermonde matrix of the angles, squared: 1e-360
+    assert -400 < certificate.log10_bound_on_sphere < -330  # the Vandermonde matrix of the angles, squared: 1e-360
+    assert certificate.log10_bound == -np.inf  # the norms differ by 1e-59, and that may be all there is
+    angle = 4e-3 * np.arange(7.0)
+    X = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    certificate = NeuralODE("gelu", horizon=0.5, sigma_v=1e-150).limit().positivity(X)
+    assert certificate.lower_bound == 0
+    assert -330 < certificate.log10_bound < -324  # 1e-300 times that matrix, and some digits of a_k
 
 
 def test_other_libraries_are_refused():
