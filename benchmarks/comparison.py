@@ -10,6 +10,7 @@ import refimpl
 from benchmarks import environment, peers, timing
 from benchmarks.accuracy import flat, relative_error
 from benchmarks.summary import columns, error, seconds, spread, summary
+from refimpl._words import counted
 
 ACTIVATION, HORIZON, DIM, SEED = "softplus", 1.0, 10, 0
 SIZES = ((512, 64), (2048, 128))
@@ -133,7 +134,7 @@ def compare(quantity, size, exponents, methods, plan, say):
     state = np.asarray(np.random.default_rng(SEED).standard_normal((width, samples)))
     product = partial(np.matmul, problem.theta.W, state)
     product()
-    say(f"  {plan.turns} turns of {len(again)} computations")
+    say(f"  {counted(plan.turns, 'turn')} of {counted(len(again), 'computation')}")
     calls = [partial(computations[run["library"], run["solver"]], run["rtol"]) for run in again]
     *samples_of, of_product = timing.in_turns([*calls, product], plan)
     for run, found in zip(again, samples_of, strict=True):
@@ -188,7 +189,7 @@ def extent(problems):
     libraries = ", ".join(dict.fromkeys(run["library"] for run in runs))
     tolerances = ", ".join(f"{rtol:.0e}" for rtol in sorted({run["rtol"] for run in runs}, reverse=True))
     turns = max((len(run["seconds"]["samples"]) for run in runs if "seconds" in run), default=0)
-    return f"{libraries}; rtol {tolerances}; at most {turns} turns"
+    return f"{libraries}; rtol {tolerances}; at most {counted(turns, 'turn')}"
 
 
 def head(results):

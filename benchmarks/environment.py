@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from refimpl._words import counted
+
 PACKAGES = (
     "refimpl", "numpy", "scipy", "diffrax", "equinox", "jax", "jaxlib", "torch", "torchdiffeq", "torchode",
 )  # fmt: skip
@@ -85,7 +87,8 @@ def described(found):
     library, count, load = found["blas"], found["threads"]["numpy"], found["load"]
     lines = [
         "  ".join(f"{name} {version}" for name, version in found["versions"].items()),
-        f"{found['cpu']}, {found['cores']} cores; {library['name']} {library['version']}, {count} threads",
+        f"{found['cpu']}, {counted(found['cores'], 'core')}; "
+        f"{library['name']} {library['version']}, {counted(count, 'thread')}",
     ]
     if load is not None and load > BUSY * found["cores"]:
         lines.append(f"others used this machine at the same time, load {load:.1f}: times are too long, by chance")

@@ -146,7 +146,10 @@ def test_a_comparison_without_peers_writes_what_it_prints(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command.main([name, "--quick", "--sizes", "16x4", "--peers", "--out", str(tmp_path)])
-    printed = capsys.readouterr().out
+    captured = capsys.readouterr()
+    printed = captured.out
+    assert "  1 turn of " in captured.err
+    assert "1 turns" not in captured.err + printed
     assert (tmp_path / f"speed-{name}.txt").read_text(encoding="utf-8") in printed
     results = json.loads((tmp_path / f"speed-{name}.json").read_text(encoding="utf-8"))
     (problem,) = results["problems"]

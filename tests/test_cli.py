@@ -248,7 +248,7 @@ def test_npy_of_other_real_dtypes_is_read_in_double_precision(dtype: str) -> Non
         (b"", "holds no numbers"),
         (b"x,y\n", "holds no numbers"),
         (b"x,y\nu,v\n1,2\n", "line 2: 'u' is no number"),
-        (b"1,2\n3\n", "line 2 has 1 numbers where the first has 2"),
+        (b"1,2\n3\n", "line 2 has 1 number where the first has 2"),
         (b"1,2\n3,4,\n", "line 2 has 3 numbers"),
         (b"1,oops\n3,4\n", "line 1: 'oops' is no number"),
         (b"1,2\n3,nan\n", "line 2: nan is not finite"),
@@ -637,7 +637,7 @@ def test_regenerate_writes_to_a_folder_and_keeps_files_without_force(
 
     monkeypatch.setattr("refimpl.conformance.generate.generate", generate)
     before = signal.getsignal(signal.SIGINT)
-    assert run("vectors", "regenerate", "--out", "new", "--jobs", 3).stdout == "1 files in new, 2 bytes\n"
+    assert run("vectors", "regenerate", "--out", "new", "--jobs", 3).stdout == "1 file in new, 2 bytes\n"
     assert "--force" in run("vectors", "regenerate", "--out", "new", status=2).stderr
     run("vectors", "regenerate", "--out", "new", "--force")
     assert called == [(Path("new"), 3, None), (Path("new"), 2, None)]

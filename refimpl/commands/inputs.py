@@ -13,6 +13,7 @@ from typing import IO, Any
 import click
 import numpy as np
 
+from refimpl._words import counted
 from refimpl.quadrature import Host
 
 MAX_ROWS = 4096
@@ -146,7 +147,7 @@ def _csv(file: IO[bytes]) -> Host:
 
 def _row(cells: Sequence[str], numbers: Sequence[float | None], columns: int, line: int) -> list[float]:
     if len(cells) != columns:
-        raise _Unusable(f"line {line} has {len(cells)} numbers where the first has {columns}")
+        raise _Unusable(f"line {line} has {counted(len(cells), 'number')} where the first has {columns}")
     known = [number for number in numbers if number is not None]
     if len(known) < len(cells):
         raise _Unusable(

@@ -14,6 +14,7 @@ from types import FrameType
 
 import click
 
+from refimpl._words import counted
 from refimpl.commands.check import selection
 from refimpl.commands.output import progress
 from refimpl.conformance import cases
@@ -92,7 +93,7 @@ def regenerate(out: Path | None, jobs: int, force: bool) -> None:
         raise click.UsageError(f"{existing[0]}: exists; --force overwrites it")
     with progress("cases") as bar, _interruptible():
         written = generate(folder, jobs, bar)
-    click.echo(f"{len(written)} files in {folder}, {sum(path.stat().st_size for path in written)} bytes")
+    click.echo(f"{counted(len(written), 'file')} in {folder}, {sum(path.stat().st_size for path in written)} bytes")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from refimpl._words import counted
 from refimpl.conformance.scorecard import ordered
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def draw(scorecard: Scorecard, path: Path) -> None:
         figure.colorbar(image, ax=axes, label="fewest correct digits", shrink=0.8)
     verdict = "passed" if scorecard.passed else "failed (red)"
     compared = sum(result.status != "skipped" for result in scorecard.results)
-    figure.suptitle(f"{verdict}: {compared} comparisons, {len(scorecard.failures)} failures")
+    figure.suptitle(f"{verdict}: {counted(compared, 'comparison')}, {counted(len(scorecard.failures), 'failure')}")
     figure.savefig(path, dpi=150)
 
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from refimpl._words import counted
 from refimpl.conformance.inputs import Entry
 from refimpl.conformance.suite import by_file, entries
 
@@ -146,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\r{done} of {total} cases", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
     written = generate(options.out, options.jobs, progress if sys.stderr.isatty() else None)
-    print(f"{len(written)} files in {options.out}, {sum(path.stat().st_size for path in written)} bytes")
+    print(f"{counted(len(written), 'file')} in {options.out}, {sum(path.stat().st_size for path in written)} bytes")
     return 0
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl._words import counted
 from refimpl.conformance.arrays import norm
 from refimpl.conformance.mistakes.accuracy import flat, inaccuracies, with_steps
 from refimpl.conformance.mistakes.catalogue import KNOWN, Known
@@ -116,7 +117,7 @@ def _recognised(failed: Sequence[Failure], in_double: bool) -> tuple[Mistake, ..
         new = tally.explained & remaining
         if len(new) < max(1, 0.02 * len(workshop.looked_at)) or 2 * len(new) < len(tally.explained):
             break
-        evidence = f"explains {len(tally.explained)} of the {len(tally.tried)} failures it was tried on"
+        evidence = f"explains {len(tally.explained)} of the {counted(len(tally.tried), 'failure')} it was tried on"
         named.append(Mistake(known.name, known.explanation, evidence))
         remaining -= tally.explained | tally.likely
     if len(named) < MOST:
