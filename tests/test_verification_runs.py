@@ -198,6 +198,7 @@ def start(program: str, tmp_path: Path, *arguments: str, **options: Any) -> subp
     )
 
 
+RESUME = "the same command with --resume runs the rest"
 INTERRUPT = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
 
 
@@ -218,7 +219,7 @@ def test_an_interruption_leaves_a_report_of_what_finished_and_a_second_run_works
     process = start(program, tmp_path, "--jobs", "1", "--out", str(out))
     _, error = process.communicate(timeout=50)
     assert process.returncode == 130, error
-    assert error.splitlines()[-1] == f"interrupted; {out / 'report.html'} holds what finished"
+    assert error.splitlines()[-1] == f"interrupted; {out / 'report.html'} holds what finished; {RESUME}"
     assert "Traceback" not in error
     assert verdicts(out) == {"prop1": "holds", "prop2": "not-run", "thm1": "not-run"}
     assert {statement["reason"] for statement in read(out)["statements"]} == {"", "The run was interrupted."}
@@ -242,6 +243,50 @@ def test_an_interruption_keeps_the_earlier_results_of_what_did_not_finish(packag
     assert set(read(out)["environment"]["seconds"]) == {"prop1"}
 
 
+def test_an_interrupted_run_is_finished_by_its_command_with_resume(
+    package: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has a verdict is not run again; what was interrupted, did not begin, or raised is."""
+    out = tmp_path / "out"
+    once = "import os\n    if 'AGAIN' in os.environ: raise AssertionError('it was run twice')"
+    raising = "import os\n    if 'AGAIN' not in os.environ: raise ValueError('once')"
+    stopped = f"import os\n    if 'AGAIN' not in os.environ: {INTERRUPT}"
+    name = package(
+        prop1=fake("prop1", before=raising), prop2=fake("prop2", before=once), thm1=fake("thm1", before=stopped),
+        open=fake("open"),
+    )  # fmt: skip
+    program = f"from verification.__main__ import main; sys.exit(main(sys.argv[1:], package={name!r}))"
+    process = start(program, tmp_path, "--jobs", "1", "--full", "--out", str(out))
+    process.communicate(timeout=50)
+    assert process.returncode == 130
+    assert verdicts(out) == {"prop1": "not-run", "prop2": "holds", "thm1": "not-run", "open": "not-run"}
+    kept = statements(out)["prop2"]
+    monkeypatch.setenv("AGAIN", "")
+    assert run(name, out, "--full", "--resume") == 0
+    assert verdicts(out) == dict.fromkeys(("prop1", "prop2", "thm1", "open"), "holds")
+    assert statements(out)["prop2"] == kept
+    assert set(read(out)["environment"]["seconds"]) == {"prop1", "thm1", "open"}
+    before = {path: (out / path).read_bytes() for path in files(out)}
+    capsys.readouterr()
+    assert run(name, out, "--full", "--resume", "prop1", "prop2") == 0
+    assert capsys.readouterr().out == f"nothing is left to run; {out / 'report.html'}\n"
+    assert before == {path: (out / path).read_bytes() for path in files(out)}
+    assert run(name, out, "--full", "prop2") == 1  # what is named is run
+    assert verdicts(out)["prop2"] == "not-run"
+
+
+def test_a_run_of_another_size_is_not_resumed(package: Any, tmp_path: Path) -> None:
+    name, out = package(prop1=fake("prop1"), thm1=fake("thm1")), tmp_path / "out"
+    assert run(name, out, "prop1") == 0
+    before = {path: (out / path).read_bytes() for path in files(out)}
+    assert run(name, out, "--full", "--resume") == 2
+    assert before == {path: (out / path).read_bytes() for path in files(out)}
+    with pytest.raises(SystemExit, match="2"):
+        run(name, out, "--fresh", "--resume")
+    assert run(name, tmp_path / "new", "--resume") == 0  # nothing is there: all is run
+    assert set(verdicts(tmp_path / "new")) == {"prop1", "thm1"}
+
+
 # Python itself starts in some 20 ms of CPU time, and what comes in them is not ours to answer.
 RUN = "import os, runpy; os.write(1, b'!'); runpy.run_module('verification', run_name='__main__', alter_sys=True)"
 
@@ -256,7 +301,7 @@ def test_ctrl_c_ends_the_real_command_with_one_line_at_any_time(delay: float, tm
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=50)
     assert process.returncode == 130, error
-    assert re.fullmatch(r"interrupted(; no statement had finished)?\n", error)
+    assert re.fullmatch(rf"interrupted(; no statement had finished; {RESUME})?\n", error)
     if out.exists():
         assert verdicts(out) == {"prop2": "not-run"}
         assert (out / "report.html").stat().st_size > 0
@@ -341,7 +386,7 @@ def test_ctrl_c_ends_all_that_run_at_the_same_time_and_keeps_what_had_finished(p
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, error = process.communicate(timeout=50)
     assert process.returncode == 130, error
-    assert error.splitlines()[-1] == f"interrupted; {tmp_path / 'out' / 'report.html'} holds what finished"
+    assert error.splitlines()[-1] == f"interrupted; {tmp_path / 'out' / 'report.html'} holds what finished; {RESUME}"
     assert "Traceback" not in error
     assert verdicts(tmp_path / "out") == {"prop1": "holds", "thm1": "not-run", "open": "not-run"}
     assert_soon_gone(pids)

@@ -1,4 +1,4 @@
-"""``python -m verification [STATEMENT …] [--full] [--seed S] [--jobs N] [--out DIR] [--fresh]``."""
+"""``python -m verification [STATEMENT …] [--full] [--seed S] [--jobs N] [--out DIR] [--resume | --fresh]``."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ refimpl. Statements that are not named keep the results that an earlier run left
 says when each was run and what else was different then; a statement that is named keeps its old result until the new
 one is there. If they do not agree, nothing is run: choose another DIR, or --fresh to start anew.
 
+Whatever is named is run, and everything if nothing is. --resume leaves out what has a verdict in DIR: an interrupted
+run is finished by its own command with --resume.
+
 exit status: 0 all statements ran (whatever the verdicts); 1 one raised, or its independent roads disagree, or the
 report could no longer be written; 2 wrong usage; 130 interrupted (the report holds what finished)"""
 
@@ -46,7 +49,9 @@ def main(arguments: Sequence[str] | None = None, *, package: str = "verification
     parser.add_argument(
         "--out", type=Path, default=Path("verification-report"), metavar="DIR", help="default: ./verification-report"
     )
-    parser.add_argument("--fresh", action="store_true", help="forget what earlier runs left in DIR")
+    kept = parser.add_mutually_exclusive_group()
+    kept.add_argument("--resume", action="store_true", help="run only what has no verdict in DIR yet")
+    kept.add_argument("--fresh", action="store_true", help="forget what earlier runs left in DIR")
     parser.add_argument("--list", action="store_true", help="print the ids and titles, and stop")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -86,7 +91,7 @@ def main(arguments: Sequence[str] | None = None, *, package: str = "verification
     try:
         run = verify(
             ids, seed=options.seed, full=options.full, out=options.out, fresh=options.fresh,
-            jobs=options.jobs or usable_cpus(), package=package,
+            resume=options.resume, jobs=options.jobs or usable_cpus(), package=package,
         )  # fmt: skip
     except OtherReportError as error:
         return _refuse(f"{error}; choose another --out, or --fresh to discard it")
@@ -99,7 +104,9 @@ def main(arguments: Sequence[str] | None = None, *, package: str = "verification
     if run.interrupted:
         finished = any(outcome.result is not None for outcome in run.outcomes)
         what = f"{options.out / 'report.html'} holds what finished" if finished else "no statement had finished"
-        print(f"interrupted; {what}", file=sys.stderr)
+        print(f"interrupted; {what}; the same command with --resume runs the rest", file=sys.stderr)
+    elif not run.outcomes:
+        print(f"nothing is left to run; {options.out / 'report.html'}")
     else:
         print(options.out / "report.html")
     return run.exit_code

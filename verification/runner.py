@@ -67,13 +67,14 @@ def examine(statement: Statement, config: Config) -> Outcome:
 
 
 def verify(
-    ids: Sequence[str], *, seed: int = 0, full: bool = False, out: Path, fresh: bool = False,
+    ids: Sequence[str], *, seed: int = 0, full: bool = False, out: Path, fresh: bool = False, resume: bool = False,
     jobs: int = 1, package: str = "verification.statements",
 ) -> Run:  # fmt: skip
     """Run the statements `ids`, `jobs` at a time, and keep the report under `out` up to date after each of them.
 
     The numbers do not depend on `jobs`: every statement has random numbers of its own. Results of other statements that
-    are there already stay, and so do those of `ids` until their turn has come; with `fresh` nothing stays.
+    are there already stay, and so do those of `ids` until their turn has come; with `fresh` nothing stays. With
+    `resume` those of `ids` that have a verdict there are not run again.
 
     Raises
     ------
@@ -92,6 +93,10 @@ def verify(
         raise UnwritableError(str(error)) from error
     for id in earlier.lost:
         _say(f"{id:<10} not kept from an earlier run: its figure is missing")
+    if resume:
+        ids = [id for id in ids if id not in earlier.finished]
+        if not ids:  # nor is there a run to report on
+            return Run((), interrupted=False)
     outcomes = {id: Outcome(id, PAPER[id], "", reason="Its turn did not come.") for id in ids}
 
     def update() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from verification.catalogue import PAPER
 from verification.drawing import inches
+from verification.statement import Verdict
 
 FORMAT = 2
 """Version of report.json; raised whenever an older reader would misread it."""
@@ -58,6 +59,11 @@ class Earlier:
     figures: Mapping[str, bytes] = field(default_factory=dict)
     environments: Sequence[dict[str, Any]] = ()
     lost: tuple[str, ...] = ()
+
+    @property
+    def finished(self) -> set[str]:
+        """Ids with a verdict: neither interrupted, nor stopped by an error or for want of a package."""
+        return {id for id, entry in self.entries.items() if entry["verdict"] != Verdict.NOT_RUN}
 
     def without(self, ids: set[str]) -> Earlier:
         """All but the statements `ids`, and but the runs of which nothing is left then."""
