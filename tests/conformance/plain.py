@@ -1,6 +1,6 @@
 """A plain implementation of the whole protocol: every state at quadrature nodes, every quantity a sum over them.
 
-Written to be read and to be varied: `mistaken.py` overrides one method at a time. The Neural ODE is solved by Gauss
+Written to be read and to be varied: `mistaken_*.py` override one method at a time. The Neural ODE is solved by Gauss
 collocation on short steps, that end where a neuron meets the kink of φ; Euler's nodes make the residual network. The
 infinite width takes E[φφ] and E[φ'φ'] from the package, and solves the equations for S and P itself.
 """

@@ -7,6 +7,10 @@ import re
 import pytest
 
 from tests.conformance import correct, mistaken
+from tests.conformance.mistaken_adjoint import AdjointSign, AdjointTransposed, SlopeForgotten
+from tests.conformance.mistaken_gradients import NoWeightBlock
+from tests.conformance.mistaken_model import NoSigmaW
+from tests.conformance.mistaken_resnet import OneLayerMore, RightRiemann
 
 CORRECT = [pytest.param(c, id=c.__name__) for c in correct.CANDIDATES]
 MISTAKEN = [pytest.param(c, id=c.__name__) for c in mistaken.CANDIDATES]
@@ -29,10 +33,7 @@ def is_named(candidate, scorecard):
 
 # --- a few activations, quick --------------------------------------------------------------------------------------
 
-QUICK = (
-    mistaken.NoSigmaW, mistaken.AdjointSign, mistaken.AdjointTransposed, mistaken.SlopeForgotten,
-    mistaken.NoWeightBlock, mistaken.RightRiemann, mistaken.OneLayerMore,
-)  # fmt: skip
+QUICK = NoSigmaW, AdjointSign, AdjointTransposed, SlopeForgotten, NoWeightBlock, RightRiemann, OneLayerMore
 
 
 @pytest.mark.parametrize("candidate", [correct.Plain, correct.PythonFloats, correct.Newton])
