@@ -198,7 +198,6 @@ def _sizes(sizes: Targets) -> Claim:
         scope="For residuals of size $o(n)$, which assumption 1 grants by $|y_i| = O(1)$; (8) is printed without it."
         if linear and stops
         else "The interval at 99.9 % misses 1, or the defect of large residuals does not grow on every path.",
-        origin=Origin.PAPER,
     )
 
 

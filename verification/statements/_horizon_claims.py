@@ -67,7 +67,7 @@ def positive(curves: Mapping[str, Sequence[AtHorizon]]) -> Claim:
     return Claim(
         "positive",
         rf"$\lambda_{{\min}}(K_\infty) > 0$ at each $T$ that was run, from 1/{1 / lowest:g} to {highest:g}, as "
-        r"Proposition 3 wants at every $T$ for softplus, tanh and erf (measured: "
+        r"Proposition 3 says at every $T$ for softplus, tanh and erf (measured: "
         rf"the smallest beside its noise floor, {name}, $T = {T:g}$, {source}, of {len(found)}; "
         rf"margin {MARGIN:g} floors).",
         Verdict.HOLDS if holds else Verdict.FAILS if smallest < -floor else Verdict.UNDECIDED,

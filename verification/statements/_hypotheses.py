@@ -185,7 +185,7 @@ def polynomials(ranks: Sequence[tuple[str, str, int, int, Gram]]) -> list[Claim]
             r"hypothesis that $\phi$ is no polynomial is not necessary.",
             Verdict.HOLDS if limit.positive else Verdict.UNDECIDED,
             measured=limit.smallest,
-            predicted=None,
+            predicted="> 0",
             uncertainty=limit.floor,
             scope="" if limit.positive else "Below the noise floor.",
         ),

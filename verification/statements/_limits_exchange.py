@@ -63,8 +63,8 @@ def as_stated(orders: list[Claim], uniform: Claim) -> Claim:
     proved = uniform.verdict is Verdict.HOLDS and all(claim.verdict is Verdict.HOLDS_WITH_SCOPE for claim in orders)
     return Claim(
         "as-stated",
-        (r"(10) as written, with $\ne$, is false for the network $f_\theta^L$ of (6), which shares its weights: both "
-         r"orders give one law of $f$. " if proved else
+        (r"(10) as written, with $\ne$ where the sentence before it says that the order may matter, is false for the "
+         r"network $f_\theta^L$ of (6), which shares its weights: both orders give one law of $f$. " if proved else
          r"(10) as written, with $\ne$ between the two limits of the network $f_\theta^L$ of (6), which shares its "
          r"weights. ")
         + r"Counterexample: every one of these networks, since its error of the depth is at most $C/L$ with one "

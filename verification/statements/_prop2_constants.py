@@ -197,8 +197,8 @@ def _stiff() -> tuple[Claim, Table, Agreement]:
         "all-depths",
         rf"A $C$ that serves all $L \ge 1$ cannot be read off deep ResNets: for one linear neuron with "
         rf"$W = {STIFF:g}$ $L \|\nabla_\theta f^L - \nabla_\theta f\|$ tends to {limit:.2g} and is "
-        rf"{measured[at] / limit:.1g} times that at $L = {depths[at]}$ (measured; claimed: a million times at "
-        r"least), where Euler's method is not stable; "
+        rf"{measured[at] / limit:.2g} times that at $L = {depths[at]}$ (measured: its value there; claimed: a million "
+        r"times the limit at least), where Euler's method is not stable; "
         r"the rate $1/L$ shows from a few times $1 + (\kappa T)^2$ layers on (table).",
         Verdict.HOLDS if measured[at] > 1e6 * limit else Verdict.FAILS,
         measured=float(measured[at]),

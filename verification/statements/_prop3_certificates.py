@@ -73,8 +73,8 @@ def below_noise() -> tuple[Claim, list[Agreement]]:
     holds = all(np.isfinite(digits))
     verdict = Verdict.HOLDS if holds else Verdict.UNDECIDED
     return Claim(
-        id, text, verdict, min(digits) if holds else None, "finite", scope="" if holds else "No certificate was found.",
-        origin=Origin.PAPER,
+        id, text, verdict, min(digits) if holds else None, r"$> -\infty$",
+        scope="" if holds else "No certificate was found.", origin=Origin.PAPER,
     ), found  # fmt: skip
 
 

@@ -152,11 +152,12 @@ def _literal(norm: str, found: Sequence[Reading], what: str) -> Claim:
         f"{what}-{norm}",
         rf"$\eta = 1/\|X\|^2$ in the {norm.capitalize() if norm == 'frobenius' else norm} norm gives {needs} in the "
         rf"linear dynamics with $K_\infty$: over $\varphi$, $T$, $\sigma_u$ and inputs {fails} in {len(failed)} of "
-        rf"{len(mine)} cases ({by_phi}; measured: the largest $\eta \lambda_{{\max}}$ over what is allowed, "
-        rf"{name_of(worst)}).",
+        rf"{len(mine)} cases ({by_phi}; measured: $\eta \lambda_{{\max}}$ where it exceeds what "
+        rf"is allowed by the largest factor, {name_of(worst)}).",
         Verdict.FAILS if failed else Verdict.HOLDS,
         measured=worst.product,
         predicted=rf"$<$ {2 if what == 'stable' else worst.allowed:.4g}",
+        scope=f"With the bound of the claim `repair-{norm}`." if failed else "",
         origin=Origin.PAPER,
     )
 

@@ -79,7 +79,7 @@ def _constant(found: Constructed) -> Claim:
     holds = abs(level - GAP) <= allowed and float(found.on.min()) > GAP / 2
     return Claim(
         "constructed-end",
-        r"A constructed network does keep a constant gradient difference for $L \to \infty$, as printed: one with a "
+        r"A constructed network does keep a constant gradient difference as $L$ increases, as printed: one with a "
         r"neuron on the kink at $T$. Smallest: $n = 2$, $\dot h_1 = \phi(h_1) - \phi(h_2)$, $\dot h_2 = \phi(h_2)$ "
         r"from 1, $T = 1$, where $h_1 = (1 - t) e^t$ while every ResNet has $h_1^L > 0$ (measured: the difference at "
         rf"$L = {L:g}$ with $\phi'(0) = 0$; predicted: that of the one-sided gradients, $e \sqrt{{65/18}}$; at no "

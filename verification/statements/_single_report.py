@@ -17,6 +17,9 @@ from verification.statements._fast_descent import FastDescent
 from verification.statements._single_input import BETWEEN, OFFSETS, SHORT, STEPS, Single, X, Y, kappa
 from verification.statements._statistics import at_infinite_width, decided
 
+REPAIR = r"For $\eta \le 1/\kappa$, $\kappa = K_\infty(x, x)$: the claim `repair-frobenius`."
+"""What one input needs."""
+
 ONE_INPUT = ("one-input", "one-input-rises", "one-input-softplus", "stability", "constant", "constant-lipschitz")
 
 
@@ -40,6 +43,7 @@ def _sign() -> Claim:
         measured=factor,
         predicted=r"$\ge 0$",
         uncertainty=1e-11,
+        scope=REPAIR if factor < 0 else "",
         origin=Origin.PAPER,
     )
 
@@ -69,9 +73,10 @@ def _rise(found: Sequence[Single]) -> list[Claim]:
                 measured=mean,
                 predicted="in $[-1, 1]$",
                 uncertainty=half,
-                scope=""
-                if verdict is not Verdict.UNDECIDED
-                else "Trained networks and the linear dynamics disagree, or the interval is too wide.",
+                scope={
+                    Verdict.UNDECIDED: "Trained networks and the linear dynamics disagree, or the interval is wide.",
+                    Verdict.FAILS: REPAIR,
+                }.get(verdict, ""),
                 origin=Origin.PAPER,
             )
         )
@@ -130,7 +135,9 @@ def _offset(shifted: Sequence[Single]) -> Claim:
         measured=high,
         predicted=low,
         uncertainty=half,
-        scope="" if high - high_wider > low + low_wider else "The intervals of both constants overlap.",
+        scope=r"$C$ depends on $|\varphi(0)|$ and the $\sigma$'s as well: the claim `constant-repaired`."
+        if high - high_wider > low + low_wider
+        else "The intervals of both constants overlap.",
         origin=Origin.PAPER,
     )
 

@@ -54,7 +54,8 @@ def direction() -> tuple[Claim, Agreement]:
     )  # fmt: skip
     return Claim(
         "parameters-direction",
-        r"As printed, with $W_{ij} \sim N(0, 1/n)$ as the parameters beside $U, v \sim N(0, 1)$, (12) fails: "
+        r"As printed, with $W_{ij} \sim N(0, 1/n)$ as the parameters, (12) fails beside $U, v \sim N(0, 1)$, whose "
+        r"laws the slides leave open: "
         r"$K_\theta$ grows as $n$, and $K_\theta/n$ tends to the part of $K_\infty$ from $W$ alone. For softplus that "
         r"is no multiple of $K_\infty$, so that no factor in front mends it (measured: distance of $K_\infty$ from the "
         r"nearest multiple, relative, two inputs at 60°; refuted from $10^{-6}$ on; for $\phi(z) = z$ it is a "

@@ -163,7 +163,7 @@ def _fourth(found: Sequence[Ensemble]) -> Claim:
         rf"(measured: the exponent of {name}, the slowest; {slowest.decided}).",
         Verdict.HOLDS_WITH_SCOPE if summable else Verdict.UNDECIDED,
         measured=slowest.value, predicted=r"$< -1$ (limit $-2$)", uncertainty=slowest.half,
-        scope=(r"A moment measured at finitely many widths; the sum needs it at all." if summable
+        scope=(r"A moment measured at finitely many widths; the sum needs it at every width." if summable
                else "The interval of the exponent reaches $-1$: too few networks."),
         origin=Origin.PAPER,
     )  # fmt: skip

@@ -131,7 +131,6 @@ def _repaired(done: Experiment) -> Claim:
         predicted=1,
         uncertainty=max(part - low, high - part),
         scope="Some networks of the largest width break it." if verdict is Verdict.UNDECIDED else "",
-        origin=Origin.PAPER,
     )
 
 
@@ -178,7 +177,6 @@ def _distance(norm: str, done: Experiment) -> Claim:
         scope=""
         if verdict is Verdict.HOLDS
         else f"The constant grows with width at {LEVEL:.1%}, or exceeds the bound.",
-        origin=Origin.PAPER,
     )
 
 
@@ -202,5 +200,4 @@ def _converged(done: Experiment, of: Problem) -> Claim:
         measured=steps,
         predicted=rf"$\le {bound}$",
         scope="" if reached.size else "The run ended before.",
-        origin=Origin.PAPER,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from refimpl import Gauss, train
-from verification import Agreement, Claim, Config, Origin, Table, Verdict, compare
+from verification import Agreement, Claim, Config, Table, Verdict, compare
 from verification.numerals import rounded
 from verification.statements._data import Array
 from verification.statements._descents import initial, share
@@ -98,11 +98,11 @@ def width_claims(found: Sequence[Group]) -> list[Claim]:
     sharp = [group.near(np.sqrt(2 * group.problem.least)) for group in found]
     return [
         _claim("decay-width", _DECAY, found, decays), _claim("distance-width", _DISTANCE, found, near),
-        _claim("distance-sharp", _SHARP, found, sharp, Origin.OURS),
+        _claim("distance-sharp", _SHARP, found, sharp),
     ]  # fmt: skip
 
 
-def _claim(id: str, text: str, found: Sequence[Group], kept: Sequence[Array], origin: Origin = Origin.PAPER) -> Claim:
+def _claim(id: str, text: str, found: Sequence[Group], kept: Sequence[Array]) -> Claim:
     """Decided at the largest width of every activation: all of its networks, or less than half of them at 95 %."""
     rows = dict[tuple[str, int], list[tuple[int, Array]]]()
     for group, row in zip(found, kept, strict=True):
@@ -126,7 +126,6 @@ def _claim(id: str, text: str, found: Sequence[Group], kept: Sequence[Array], or
         scope="Neither all networks of the largest width keep it, nor fewer than half."
         if verdict is Verdict.UNDECIDED
         else "",
-        origin=origin,
     )
 
 

@@ -32,7 +32,7 @@ from verification.statements._statistics import (
 )
 
 ID = "limits"
-TITLE = "The order of the limits of width and depth does not matter for these networks"
+TITLE = "The limits of width and depth in either order"
 CLAIM = (
     r"The NTK may depend on the order of limits, "
     r"$\lim_{L \to \infty} \lim_{n \to \infty} f_\theta^L \neq \lim_{n \to \infty} \lim_{L \to \infty} f_\theta^L$, as "

@@ -22,7 +22,7 @@ from verification.statements._saltation import crossings
 from verification.statements._without_lipschitz import claims as without_lipschitz
 
 ID = "prop1"
-TITLE = r"The ODEs are well posed, and $\lambda_t = \partial f / \partial h_t$ at almost every input, not at all"
+TITLE = r"The ODEs are well posed, and $\lambda_t = \partial f / \partial h_t$ at every input"
 CLAIM = (
     r"If $\phi$ is Lipschitz continuous, then almost surely the forward ODE and the backward ODE have unique solutions "
     r"$h_t$ and $\lambda_t$ on $[0, T]$ for every input $x$, and $\lambda_t = \partial f / \partial h_t$."

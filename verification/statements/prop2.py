@@ -27,7 +27,7 @@ from verification.statements._resnets import (
 )
 
 ID = "prop2"
-TITLE = r"Gradients of deep ResNets converge to those of the Neural ODE, with a $C$ that depends on $\theta$"
+TITLE = r"Gradients of deep ResNets converge to those of the Neural ODE, with one $C$ for almost every $\theta$"
 CLAIM = (
     r"If $\phi$ and $\phi'$ are Lipschitz continuous, then almost surely "
     r"$\|\nabla_\theta f^L(x) - \nabla_\theta f(x)\| \le C L^{-1}$, where $C > 0$ depends on the Lipschitz constants, "

@@ -167,7 +167,7 @@ def _outside(limits: Grams, N: int) -> Claim:
         rf"(measured: the smaller one at $N = {N}$).",
         Verdict.HOLDS if gram.positive else Verdict.UNDECIDED,
         measured=gram.smallest,
-        predicted=None,
+        predicted="> 0",
         uncertainty=gram.floor,
         scope="" if gram.positive else "Below the noise floor.",
     )

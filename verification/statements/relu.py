@@ -32,7 +32,7 @@ from verification.statements._relu_wide import FLAT, SHALLOWEST, Draws, Predicti
 from verification.statements._statistics import LEVEL, decided_at, interval, mean_square_exponent
 
 ID = "relu"
-TITLE = "With ReLU the gradient difference falls too, in steps"
+TITLE = "With ReLU the gradient difference remains constant as the depth increases"
 CLAIM = (
     r"With ReLU the difference of the outputs of a ResNet of depth $L$ and of the Neural ODE decays as $1/L$, while "
     r"the difference of their gradients remains constant as $L$ increases."
@@ -151,7 +151,7 @@ def _rate(deep: Mapping[str, Curves], quantity: str, width: int) -> Claim:
 
 
 def _constant(found: Curves) -> Claim:
-    printed = r"As printed, for one network and $L \to \infty$, the difference of $\nabla_\theta f$ remains constant"
+    printed = r"As printed, for one network as $L$ increases, the difference of $\nabla_\theta f$ remains constant"
     how = (
         "(measured: its slope against the exact gradient; refuted if it is below $-1/2$ by more than its uncertainty, "
         "closer to the $-1$ of the next claim than to 0)."
@@ -163,7 +163,7 @@ def _constant(found: Curves) -> Claim:
     falls = fit.slope + fit.uncertainty < -0.5
     return Claim(
         "gradient-constant",
-        (r"The difference of $\nabla_\theta f$ does not remain constant in one network for $L \to \infty$, as printed, "
+        (r"The difference of $\nabla_\theta f$ does not remain constant in one network as $L$ increases, as printed, "
          rf"but falls {how}") if falls else f"{printed} {how}",
         Verdict.FAILS if falls else Verdict.HOLDS if abs(fit.slope) <= fit.uncertainty else Verdict.UNDECIDED,
         measured=fit.slope,

@@ -134,7 +134,6 @@ def _fluctuation(config: Config, wide: Sequence[Widths], rows: Mapping[str, slic
         predicted=-0.5,
         uncertainty=(high - low) / 2,
         scope=PARAMETERISATION if all(inside) else OFF_RATE,
-        origin=Origin.PAPER,
     )
 
 
@@ -177,7 +176,6 @@ def _paths(wide: Sequence[Widths]) -> Claim:
         predicted=-0.5,
         uncertainty=half,
         scope="" if on_rate else OFF_RATE,
-        origin=Origin.PAPER,
     )
 
 
@@ -194,7 +192,6 @@ def _depth_rate(deep: Sequence[Depths]) -> Claim:
         measured=worst.slope.slope,
         predicted=-1,
         uncertainty=worst.slope.uncertainty,
-        origin=Origin.PAPER,
     )
 
 
