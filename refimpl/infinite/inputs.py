@@ -53,12 +53,6 @@ class Pairs:
     def __len__(self) -> int:
         return int(self.cosine.shape[0])
 
-    def take(self, xp: Namespace, index: Array) -> Pairs:
-        """The pairs `index`."""
-        angle = None if self.angle is None else xp.take(self.angle, index)
-        first, second, cosine = (xp.take(part, index) for part in (self.first, self.second, self.cosine))
-        return Pairs(self.radii, first, second, cosine, angle)
-
     def like(self, xp: Namespace, array: Array) -> Pairs:
         """These pairs, given on the host, of the kind and on the device of `array`, in double precision."""
         first, second = (xp.asarray(index, device=device(array)) for index in (self.first, self.second))

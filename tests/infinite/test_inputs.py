@@ -217,14 +217,3 @@ def test_pairs_are_the_same_in_every_library(xp: Any) -> None:
             array = getattr(found, name)
             assert type(array) is type(xp.asarray(X))
             np.testing.assert_allclose(to_host(array), getattr(expected, name), rtol=0, atol=8 * EPS)
-
-
-@pytest.mark.parametrize("angle", [None, np.asarray([0.1, 0.2, 0.3])], ids=["no angle", "angle"])
-def test_pairs_are_taken_with_their_angles_where_they_have_some(angle: Any) -> None:
-    first, second = np.asarray([0, 1, 1]), np.asarray([0, 0, 1])
-    pairs = Pairs(np.asarray([1.0, 2.0]), first, second, np.asarray([1.0, 0.5, 1.0]), angle)
-    taken = pairs.take(np, np.asarray([2, 0]))
-    assert taken.first.tolist() == [1, 0]
-    assert taken.second.tolist() == [1, 0]
-    assert taken.cosine.tolist() == [1.0, 1.0]
-    assert taken.angle is None if angle is None else taken.angle.tolist() == [0.3, 0.1]
