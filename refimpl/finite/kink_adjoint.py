@@ -45,7 +45,7 @@ class Course:
     def states(self, times: Host) -> tuple[Host, Host]:
         """h and λ at times (k,), both (k, n)."""
         starts = np.asarray([arc.state.times[0] for arc in self.path.arcs])
-        of = np.clip(np.searchsorted(starts, times, side="right") - 1, 0, len(starts) - 1)
+        of = np.searchsorted(starts, times, side="right") - 1
         h, lam = np.empty((2, times.size, self.start.size))
         for k in np.unique(of):
             inside = of == k

@@ -77,7 +77,7 @@ def trajectory(
 ) -> tuple[Array, Array]:
     """h_t and λ_t at `times`, each of shape (len(times), n, N)."""
     states = [course.states(times) for course in courses(system, rtol, distance)]
-    h, lam = (np.stack(parts, axis=2).astype(system.h0.dtype) for parts in zip(*states, strict=True))
+    h, lam = (np.stack(parts, axis=2) for parts in zip(*states, strict=True))
     return h, lam
 
 

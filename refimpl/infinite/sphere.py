@@ -187,7 +187,7 @@ def chebyshev_coefficients(values: Host) -> Host:
 
 def _without_rounding(coefficients: Host, scale: float) -> Host:
     """Without the last terms that together stay below half a unit in the last place of `scale`."""
-    tails = np.cumsum(np.abs(coefficients[::-1]))[::-1]
+    tails = np.cumsum(np.abs(coefficients[::-1]))
     return coefficients[: max(1, np.count_nonzero(tails > np.finfo(np.float64).eps / 2 * scale))]
 
 
