@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import refimpl
-from refimpl import AccuracyError, Euler, Gauss, NeuralODE, Params, SolveIVP
+from refimpl import AccuracyError, Activation, Euler, Gauss, NeuralODE, Params, SolveIVP
 from tests import formulas
 
 SOLVERS = (None, SolveIVP(), SolveIVP("LSODA"), SolveIVP("Radau"), Gauss(), Gauss(3, 2), Euler(4))
@@ -358,6 +358,13 @@ def test_gauss_on_a_kinked_activation_names_it_and_carries_what_it_reached():
     with pytest.raises(AccuracyError, match=r"relu is not analytic, use KinkEvents") as caught:
         kinked.predict(theta, X, Gauss())
     assert 1e-12 < caught.value.reached < 1
+
+
+def test_gauss_on_an_activation_that_is_not_analytic_names_the_solver_that_serves_it():
+    rough = Activation(lambda z: z * abs(z) ** 0.5, lambda z: 1.5 * abs(z) ** 0.5, name="rough", analytic=False)
+    with pytest.raises(AccuracyError, match=r"rough is not analytic, use SolveIVP$"):
+        NeuralODE(rough).predict(theta, X, Gauss())
+    assert np.isfinite(NeuralODE(rough).predict(theta, X, SolveIVP())).all()
 
 
 @pytest.mark.parametrize(

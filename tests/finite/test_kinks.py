@@ -16,7 +16,7 @@ from refimpl.activations import elu, leaky_relu, relu
 from refimpl.data import sphere
 from refimpl.finite import kinks
 from refimpl.finite.branches import Branches
-from refimpl.finite.kinks import _first_root, follow
+from refimpl.finite.kinks import EPS, _first_root, follow
 from tests import formulas
 from verification.statements._piecewise_linear import gradient_by_expm
 
@@ -204,10 +204,24 @@ def test_a_kink_at_the_end_leaves_the_gradient_undecided_and_the_output_not(acti
         net.jacobian(theta, X, KinkEvents())
 
 
+def test_a_kink_away_from_0_at_the_end_is_named():
+    net, theta, X = on_the_kink_at_the_end(bent)
+    with pytest.raises(AccuracyError, match="neuron 1 of input 0 is on the kink 1 at T"):
+        net.jacobian(theta, X, KinkEvents())
+
+
 def test_a_kink_at_the_end_where_the_slope_is_continuous_does_no_harm():
     net, theta, X = on_the_kink_at_the_end("elu")
     J = net.jacobian(theta, X, KinkEvents())
     assert J.U[0, 0, 0] == pytest.approx(1 / math.sqrt(3), rel=1e-12)
+
+
+@pytest.mark.parametrize("roundings", [0, 4, 16, 32, 64, 256])
+def test_a_kink_within_rounding_of_the_end_is_passed_or_not(roundings):
+    """The dense output of a step may see the crossing before T where its end does not."""
+    W, start = steered(1.0, (-1.0, 0.0))
+    horizon = 1 - roundings * EPS / 2
+    assert path_of(relu, W, start, horizon).end[0] == pytest.approx(1 - horizon, abs=16 * EPS)
 
 
 def test_a_kink_that_is_touched_is_decided_or_refused():
@@ -269,7 +283,8 @@ def test_single_precision_stays_single():
     theta = Params(*(block.astype(np.float32) for block in (case.theta.U, case.theta.W, case.theta.v)))
     X = case.X.astype(np.float32)
     J = case.net.jacobian(theta, X, KinkEvents(rtol=1e-5))
-    assert J.W.dtype == np.float32
+    path = case.net.trajectory(theta, X, np.array([0.0, 0.5], dtype=np.float32), KinkEvents(rtol=1e-5))
+    assert {array.dtype for array in (J.U, J.W, J.v, path.h, path.adjoint)} == {np.dtype(np.float32)}
     assert formulas.relative(J.W, case.net.jacobian(case.theta, case.X, KinkEvents()).W) < 1e-5
 
 
@@ -287,6 +302,15 @@ def test_the_resnet_converges_to_it_at_first_order():
 
 
 # --- inside -------------------------------------------------------------------------------------------------------
+
+
+def test_branches_go_on_by_their_tangents_and_have_one_slope_at_their_ends():
+    """φ' of the activation itself is 1 on both kinks."""
+    branches, z = Branches(bent), np.array([-3.0, -1.0, 0.0, 1.0, 3.0])
+    for branch, (slope, offset) in enumerate([(0.5, -0.5), (1.0, 0.0), (0.5, 0.5)]):
+        own = np.full(z.size, branch)
+        np.testing.assert_array_equal(branches.phi(own, z), slope * z + offset)
+        np.testing.assert_array_equal(branches.dphi(own, z), slope)
 
 
 @pytest.mark.parametrize(

@@ -111,13 +111,16 @@ def test_angles_and_cosines_of_a_tile_are_those_of_its_pairs() -> None:
     between = np.abs(thetas[:, None] - thetas)
     np.testing.assert_allclose(tiling.angles(np, inputs), between, rtol=0, atol=8 * EPS)
     np.testing.assert_allclose(tiling.angles(np, inputs)[0, :4], thetas[:4], rtol=4 * EPS)
-    np.testing.assert_allclose(tiling.cosines(np, inputs), np.cos(between), rtol=0, atol=4 * EPS)
-    assert (np.diag(tiling.cosines(np, inputs)) == 1).all()
+    cosines = tiling.cosines(np, inputs)
+    np.testing.assert_allclose(cosines, np.cos(between), rtol=0, atol=4 * EPS)
+    np.testing.assert_array_equal(cosines, cosines.T)
+    assert (np.diag(cosines) == 1).all()
     assert (np.diag(tiling.angles(np, inputs)) == 0).all()
 
 
-def test_distinct_entries_are_counted_up_to_a_limit() -> None:
-    gram = np.asarray([[3.0, 1.0, 2.0], [1.0, 3.0, 2.0]])
+@pytest.mark.parametrize("turn", [np.asarray, np.transpose], ids=["wide", "tall"])
+def test_distinct_entries_are_counted_up_to_a_limit(turn: Any) -> None:
+    gram = turn([[3.0, 1.0, 2.0], [1.0, 3.0, 2.0]])
     found = tiling.distinct(gram, 3)
     assert found is not None
     assert found.tolist() == [1, 2, 3]
@@ -127,8 +130,9 @@ def test_distinct_entries_are_counted_up_to_a_limit() -> None:
     assert few.tolist() == [1, 2]
 
 
-def test_the_span_of_a_matrix_leaves_small_entries_out() -> None:
-    gram = np.asarray([[0.0, 1.0], [3.0, 2.0]])
+@pytest.mark.parametrize("turn", [np.asarray, np.transpose], ids=["wide", "tall"])
+def test_the_span_of_a_matrix_leaves_small_entries_out(turn: Any) -> None:
+    gram = turn([[0.0, 2.0, 1.0], [2.0, 0.0, 3.0]])
     assert tiling.span(np, gram, 0.5) == (1.0, 3.0)
     assert tiling.span(np, gram, 4.0) == (math.inf, 3.0)
 
@@ -149,3 +153,4 @@ def test_many_rows_of_few_directions_are_solved_for_as_few_pairs(name: str, monk
     # relu goes through the angle, and back
     np.testing.assert_allclose(gram[:3, :3], limit.ntk(X[:3]), rtol=64 * EPS)
     np.testing.assert_array_equal(gram, np.tile(gram[:3, :3], (100, 100)))
+    np.testing.assert_allclose(limit.ntk(X, X[:2]), gram[:, :2], rtol=64 * EPS)

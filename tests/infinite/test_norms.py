@@ -131,6 +131,26 @@ def test_an_interpolant_that_solutions_do_not_confirm_is_refused() -> None:
     assert 1e-9 < caught.value.reached < 1.1e-8
 
 
+WRONG = {
+    "opposite": lambda r, s, rho: rho < -0.5,
+    "parallel": lambda r, s, rho: rho > 0.5,
+    "small": lambda r, s, rho: np.maximum(r, s) < 0.7,
+    "large": lambda r, s, rho: np.minimum(r, s) > 1.2,
+    "small and large": lambda r, s, rho: (np.minimum(r, s) < 0.7) & (np.maximum(r, s) > 1.2),
+}
+
+
+@pytest.mark.parametrize("where", WRONG)
+def test_an_interpolant_is_refused_wherever_it_is_wrong(where: str) -> None:
+    def other(pairs: Pairs) -> tuple[Any, Any]:
+        kernel, square = exponential(pairs)
+        off = WRONG[where](pairs.radii[pairs.first], pairs.radii[pairs.second], pairs.cosine)
+        return kernel * (1 + 1e-8 * off), square
+
+    with pytest.raises(AccuracyError, match="interpolation in the norms leaves"):
+        interpolate_in_norms(exponential, other, (0.5, 1.5), 1e-10, 10**9)
+
+
 @pytest.mark.parametrize("rough", ["cosine", "norm"])
 def test_a_kernel_that_is_not_smooth_is_refused(rough: str) -> None:
     def kernel(pairs: Pairs) -> tuple[Any, Any]:
@@ -196,6 +216,13 @@ def test_interpolated_gram_matrices_are_the_same_in_every_library(xp: Any, monke
         truth = limit.ntk(X, other)
         assert type(found) is type(xp.asarray(X))
         assert_within(to_host(found), truth, 64 * EPS, np.abs(truth).max())
+
+
+def test_interpolated_gram_matrices_are_on_the_device_of_the_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    strict = pytest.importorskip("array_api_strict")
+    interpolates(monkeypatch)
+    device, limit = strict.Device("device1"), NeuralODE("erf", 0.5).limit()
+    assert limit.ntk(strict.asarray(spread(9, 3, 1.5, 7), device=device)).device == device
 
 
 @pytest.mark.parametrize("rtol", [1e-4, 1e-12])

@@ -97,6 +97,7 @@ def test_inputs_of_different_norms_have_a_bound_too(seed, N):
     certificate = limit.positivity(X)
     assert certificate.strictly_positive is True
     assert 0 < certificate.lower_bound <= np.linalg.eigvalsh(limit.ntk(X))[0] * (1 + 1e-9)
+    assert certificate.log10_bound == pytest.approx(np.log10(certificate.lower_bound), abs=1e-12)
 
 
 # --- null vectors -------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from refimpl import AccuracyError, Activation, NeuralODE
 from refimpl.activations import BUILTIN
 from refimpl.infinite import power_series as module
-from refimpl.infinite.power_series import power_series
+from refimpl.infinite.power_series import log_slopes, power_series
 from refimpl.oracle.power_series import power_series as oracle
 
 ctx = mpmath.MPContext()
@@ -66,6 +66,21 @@ def test_odd_activations_have_odd_coefficients_alone(name):
     assert (found.ntk[::2] == 0).all()
     assert (found.nngp[::2] == 0).all()
     assert (found.ntk[1::2] > 0).all() == (name != "identity")
+
+
+@pytest.mark.parametrize("name", ["identity", "leaky_relu", "relu"])
+def test_coefficients_of_a_homogeneous_activation_grow_like_the_norm(name):
+    """K(rx, x̄) = r K(x, x̄), power by power."""
+    net, count = NeuralODE(name, sigma_u=0.8), 10
+    exists = power_series(net, 0.7, count, rtol=1e-3).ntk > 0
+    assert log_slopes(net, 0.7, count) == pytest.approx(np.where(exists, 1.0, 0.0), abs=1e-7)
+
+
+def test_slopes_in_the_norm_are_those_of_sine_at_no_depth():
+    """E sin a sin b = e^{−(q+q̄)/2} sinh(√(q q̄) ρ), and E cos a cos b has cosh: a_k grows like r^k e^{−q/2}, k odd."""
+    net, k = NeuralODE("sin", horizon=1e-9, sigma_u=0.8), np.arange(9)
+    q = (0.8 * 1.3) ** 2
+    assert log_slopes(net, 1.3, 9) == pytest.approx(np.where(k % 2, k - q, 0.0), abs=1e-6)
 
 
 def test_hermite_coefficients_far_below_rounding_keep_their_relative_accuracy():

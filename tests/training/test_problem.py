@@ -100,12 +100,13 @@ def test_without_a_solver_the_default_of_the_library_is_taken(xp):
     assert check(*arguments, Euler(3)).solver == Euler(3)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_targets_and_test_set_are_rounded_to_the_dtype_of_parameters_and_inputs(dtype):
-    theta = Params(*(block.astype(dtype) for block in (case.theta.U, case.theta.W, case.theta.v)))
-    training = check(case.net, theta, case.X.astype(dtype), np.arange(7), X_test, np.ones(4), None)
+@pytest.mark.parametrize("of_X", [np.float32, np.float64])
+@pytest.mark.parametrize("of_theta", [np.float32, np.float64])
+def test_targets_and_test_set_are_rounded_to_the_dtype_of_parameters_and_inputs(of_theta, of_X):
+    theta = Params(*(block.astype(of_theta) for block in (case.theta.U, case.theta.W, case.theta.v)))
+    training = check(case.net, theta, case.X.astype(of_X), np.arange(7), X_test, np.ones(4), None)
     arrays = training.start.W, training.X, training.y, training.X_test, training.y_test
-    assert {array.dtype for array in arrays} == {np.dtype(dtype)}
+    assert {array.dtype for array in arrays} == {np.promote_types(of_theta, of_X)}
 
 
 @pytest.mark.parametrize(
