@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.linalg import expm
 
 import refimpl
 from refimpl import AccuracyError, Activation, Euler, KinkEvents, NeuralODE, Params, SolveIVP
@@ -95,11 +96,11 @@ def test_neurons_that_cross_together_are_both_taken_over():
 
 
 def test_a_kink_that_is_passed_at_once_is_no_crossing():
-    W, start = steered(0.0, (1.0, 0.0))  # starts on the kink
+    W, start = steered(0.0, (0.5, 0.0))  # starts on the kink
     path = path_of(relu, W, start, 1.0)
     assert path.crossings == ()
     assert path.arcs[0].branch.tolist() == [1, 1, 1]
-    W, start = steered(0.0, (-1.0, 0.0))
+    W, start = steered(0.0, (-0.5, 0.0))
     assert path_of(relu, W, start, 1.0).arcs[0].branch.tolist() == [0, 1, 1]
 
 
@@ -185,6 +186,17 @@ def test_a_solution_that_decays_keeps_its_digits():
     J = net.jacobian(theta, X, KinkEvents(rtol=1e-11))
     assert J.v.item() == pytest.approx(math.exp(-20.0), rel=1e-11)
     assert J.U.item() == pytest.approx(math.exp(-20.0), rel=1e-11)
+
+
+def test_a_solution_that_starts_at_zero_and_stays_small_keeps_its_digits():
+    """φ(z) = 1 + z down to −1, and ḣ = W (1 + h) with W 1 = (ε, 0)."""
+    lifted = Activation(lambda z: relu.phi(1 + z), lambda z: relu.dphi(1 + z), lipschitz=1.0, kinks=(-1.0,))
+    omega, small = 2.0**15, 2.0**-10
+    W = np.array([[-omega, omega + small], [omega, -omega]])
+    augmented = np.zeros((3, 3))
+    augmented[:2] = np.column_stack([W, [small, 0.0]])
+    truth = expm(1e-4 * augmented)[:2, 2]
+    assert path_of(lifted, W, [0.0, 0.0], 1e-4, rtol=1e-6).end == pytest.approx(truth, rel=1e-5)
 
 
 # --- what is not decided ------------------------------------------------------------------------------------------
