@@ -199,6 +199,16 @@ def test_a_solution_that_starts_at_zero_and_stays_small_keeps_its_digits():
     assert path_of(lifted, W, [0.0, 0.0], 1e-4, rtol=1e-6).end == pytest.approx(truth, rel=1e-5)
 
 
+@pytest.mark.parametrize("activation", ["relu", "elu"])
+def test_a_gauss_scheme_serves_where_no_jump_is_crossed(activation):
+    """relu on one side of its kink; elu has no jump of φ' there, and may cross it."""
+    W, start = steered(0.5, (-1.0 if activation == "elu" else 1.0, 0.0))
+    start[1] = 0.5
+    net, theta = NeuralODE(activation), Params(start[:, None], math.sqrt(3) * W, np.ones(3))
+    found = net.jacobian(theta, np.ones((1, 1)), refimpl.Gauss(rtol=1e-4))
+    assert formulas.relative(found.W, net.jacobian(theta, np.ones((1, 1)), KinkEvents()).W) < 1e-4
+
+
 # --- what is not decided ------------------------------------------------------------------------------------------
 
 

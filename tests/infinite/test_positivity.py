@@ -86,6 +86,13 @@ def test_the_bound_is_below_the_eigenvalue_in_double_precision(name, N, d, seed)
     assert certificate.lower_bound <= np.linalg.eigvalsh(K)[0] + 1e-8 * np.trace(K)
 
 
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "elu"])
+def test_kinked_activations_have_a_bound_too(name):
+    X, limit = sphere(3, 3, seed=1), NeuralODE(name, horizon=0.6).limit()
+    smallest = np.linalg.eigvalsh(limit.ntk(X))[0]
+    assert 0.5 * smallest < limit.positivity(X).lower_bound <= smallest * (1 + 1e-6)
+
+
 @given(seed=st.integers(0, 999), N=st.integers(1, 5))
 @settings(max_examples=8)
 def test_inputs_of_different_norms_have_a_bound_too(seed, N):
