@@ -64,6 +64,18 @@ def test_the_loop_descends_as_the_experiment_does_until_its_rate_is_another(stud
     assert not written_out(slower, "everything", quantities, ()).agree
 
 
+@pytest.mark.parametrize("name", ["loss", "test_loss"])
+def test_a_recorded_run_that_is_off_is_seen_by_the_loop(study: Study, name: str) -> None:
+    """Its error is no part of what the comparison allows."""
+    (run,), *wider = study.runs["digits"]
+    for factor, agrees in ((1.0, True), (1 + 1e-6, False), (1 - 1e-6, False), (3.0, False)):
+        wrong = replace(run, **{name: factor * getattr(run, name)})
+        found = written_out(
+            replace(study, runs={"digits": [[wrong], *wider]}), name, lambda of: getattr(of, name), ()
+        )  # fmt: skip
+        assert found.agree is agrees
+
+
 def test_blocks_of_the_descent_add_up(study: Study) -> None:
     distance = descend(study, Road(Gauss(nodes=6, steps=1))).distance
     np.testing.assert_allclose(distance[0] ** 2, np.sum(distance[1:] ** 2, axis=0), rtol=8 * EPS)

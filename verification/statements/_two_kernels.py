@@ -36,7 +36,7 @@ class Road:
 
 def on_both(
     quantity: str, measure: Callable[[Road], Array | float | Sequence[float]], solver: Gauss, claims: Sequence[str],
-    roads: tuple[str, str] = ("Gauss collocation", "Jacobians along scipy.integrate"),
+    roads: tuple[str, str] = ("Gauss collocation", "Jacobians along scipy.integrate"), recorded: Array | None = None,
 ) -> Agreement:  # fmt: skip
     """`measure` with the scheme of an experiment, and along scipy's solution of the ODE and of its adjoint.
 
@@ -49,6 +49,9 @@ def on_both(
         With m nodes given. What its error does to `measure` is less than what the one of m − 1 nodes does.
     claims : sequence of str
     roads : (str, str)
+    recorded : array, optional
+        What the experiment itself found with its scheme, compared in place of `measure`: its error is no part of what
+        is allowed.
     """
     assert solver.nodes is not None
     solvers = solver, replace(solver, nodes=solver.nodes - 1), SolveIVP(rtol=1e-10), SolveIVP(rtol=1e-8)
@@ -59,7 +62,7 @@ def on_both(
 
     return Agreement(
         quantity, roads,
-        apart(fine, tight), apart(fine, coarse) + apart(tight, loose),
+        apart(fine if recorded is None else np.asarray(recorded), tight), apart(fine, coarse) + apart(tight, loose),
         f"the change from {solver.nodes - 1} to {solver.nodes} Gauss nodes, and that of DOP853 from rtol 1e-8 to 1e-10",
         claims,
     )  # fmt: skip
