@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from refimpl.backend import Array, Namespace, overflow_is_checked
 from refimpl.errors import AccuracyError, BlowUpError
-from refimpl.finite.forward import StageDivergenceError, combine, step_forward
+from refimpl.finite.forward import StageDivergenceError, combine, relative_change, step_forward
 from refimpl.finite.system import System
 from refimpl.scheme import gauss
 
@@ -26,6 +26,9 @@ SHRUNK = 10.0
 
 RESOLVED = 1e-8
 """Relative distance of T from the blow-up time at which one cannot be told from the other."""
+
+ACCURATE = 1e-13
+"""Relative change of h from one step to two of half its length, at which these are taken; 64 roundings at least."""
 
 MAX_STEPS = 20_000
 """Steps for which a solution is followed."""
@@ -44,21 +47,20 @@ def time_scale(xp: Namespace, start: float, h: Array, rate: Array) -> float:
 
 @overflow_is_checked()
 def raise_if_escaping(system: System, failure: StageDivergenceError) -> None:
-    """Follow a solution whose step failed with ever shorter steps; raise `BlowUpError` if it escapes before T.
+    """Follow a solution of which a step failed, from its start and by checked steps; raise `BlowUpError` if it escapes.
 
     Raises
     ------
     BlowUpError
-        It does; carries the time up to which it was followed.
+        It does so before T; carries the time up to which it was followed.
     AccuracyError
         It escapes so near T that before or after cannot be told, or could not be followed.
     """
     if math.isfinite(system.activation.lipschitz):
         return
     xp, W, phi = system.xp, system.weights(0), system.activation.phi
-    time, h, horizon = failure.time, failure.state, system.horizon
-    start, scales = 1.0 + float(xp.max(xp.abs(system.h0))), list[float]()
-    step = horizon - time
+    time, h, horizon = 0.0, system.h0, system.horizon  # for what failed has followed it by steps that nobody checked
+    start, scales, step = 1.0 + float(xp.max(xp.abs(h))), list[float](), horizon
     for _ in range(MAX_STEPS):
         scale = time_scale(xp, start, h, xp.matmul(W, phi(h)))
         growth = float(xp.max(xp.abs(h))) / start
@@ -73,16 +75,27 @@ def raise_if_escaping(system: System, failure: StageDivergenceError) -> None:
         if time >= horizon:
             return
         step = min(1.5 * step, scale / 2, horizon - time)
-        while True:  # the 8-point rule on half the time to a pole is good to 1e-12
-            scheme = gauss(8, 1, step)
-            try:
-                _, rates = step_forward(system, scheme, 0, h)
-                break
-            except StageDivergenceError:
-                step /= 2
-                if time + step == time:
-                    raise AccuracyError(f"no step from t = {time:.6g} is short enough to be solved") from failure
-        h, time = h + combine(xp, scheme.b * step, rates), time + step
+        while (after := _checked(system, step, h)) is None:
+            step /= 2
+            if time + step == time:
+                raise AccuracyError(f"no step from t = {time:.6g} is short enough to be solved") from failure
+        h, time = after, time + step
         if not bool(xp.all(xp.isfinite(h))):
             raise AccuracyError(f"h overflows {h.dtype} near t = {time:.6g}, before T = {horizon:g}")
     raise AccuracyError(f"{MAX_STEPS} steps followed h to t = {time:.6g} only; T = {horizon:g} is out of reach")
+
+
+def _checked(system: System, step: float, h: Array) -> Array | None:
+    """h after two steps of half the length, or None where they part from one step, or one cannot be solved."""
+    try:
+        whole, twice = _after(system, step, h), _after(system, step / 2, _after(system, step / 2, h))
+    except StageDivergenceError:
+        return None
+    allowed = max(ACCURATE, 64 * float(system.xp.finfo(h.dtype).eps))
+    return twice if relative_change(system.xp, twice, whole) <= allowed else None
+
+
+def _after(system: System, step: float, h: Array) -> Array:
+    scheme = gauss(8, 1, step)
+    _, rates = step_forward(system, scheme, 0, h)
+    return h + combine(system.xp, scheme.b * step, rates)
