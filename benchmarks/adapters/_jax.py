@@ -1,6 +1,7 @@
 """What the JAX adapters share: φ, f and its derivatives by automatic differentiation."""
 
 import os
+from abc import ABC, abstractmethod
 from functools import partial
 
 # Small networks: threads would only wait for one another. Read when JAX starts; a setting of the user's stays.
@@ -29,7 +30,7 @@ ACTIVATIONS = {
 }
 
 
-class Candidate:
+class Candidate(ABC):
     """predict, gradient and ntk; a subclass has the class method `solve`.
 
     Parameters
@@ -45,9 +46,9 @@ class Candidate:
         self.rtol = rtol
 
     @classmethod
+    @abstractmethod
     def solve(cls, field, A, activation, h0, horizon, rtol, atol):
         """h_T of ḣ = field(h, A, activation)."""
-        raise NotImplementedError
 
     def predict(self, U, W, v, X, settings):
         return self._rows(output, U, W, v, X, settings)

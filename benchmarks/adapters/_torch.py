@@ -1,5 +1,7 @@
 """What the PyTorch adapters share: φ, f and its derivatives by automatic differentiation."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch.nn import functional
 
@@ -33,7 +35,7 @@ class Field(torch.nn.Module):
         return self.scale * self.phi(h) @ self.W.T
 
 
-class Candidate:
+class Candidate(ABC):
     """predict, gradient and ntk; a subclass has the method `solve`.
 
     Parameters
@@ -45,9 +47,9 @@ class Candidate:
     def __init__(self, rtol=1e-10):
         self.rtol = rtol
 
+    @abstractmethod
     def solve(self, field, h0, horizon, rtol, atol):
         """h_T of ḣ = field(t, h), of shape (N, n)."""
-        raise NotImplementedError
 
     def predict(self, U, W, v, X, settings):
         with torch.no_grad():

@@ -282,8 +282,7 @@ def _coefficients(
 def _blocked_product(left: Host, right: Host, length: int = 12) -> Host:
     """left @ right, summed in blocks: one running sum over all nodes rounds α_0 by up to 4 units of the last place.
 
-    Each product is too small for a BLAS to share among its threads, which would wait for each other: with other work on
-    the machine, K_∞ of tanh at T = 5 took over ten times as long as with one thread.
+    Each product is too small for a BLAS to share among its threads, which would wait for each other.
     """
     total = np.zeros((left.shape[0], right.shape[1]))
     for rows, columns in product(slices(left.shape[0], TILE_ROWS), slices(right.shape[1], TILE_COLUMNS)):

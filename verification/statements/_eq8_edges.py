@@ -23,7 +23,7 @@ from verification.numerals import rounded
 from verification.statements._data import DIM, Array
 from verification.statements._lazy import SOLVER, narrowed, network
 from verification.statements._paths import slopes, student
-from verification.statements._statistics import decided_at
+from verification.statements._statistics import decided
 from verification.statements._tasks import Task
 
 LEVELS = 5
@@ -188,7 +188,7 @@ def _sizes(sizes: Targets) -> Claim:
         "residual-size",
         r"(8) is for residuals of a size $s = o(n)$ only: in one step with $\eta = 1/\lambda_{\max}$ its defect over "
         rf"$\|u^0 - y\|$ grows like $s/n$ (measured: its exponent in $n$ for $s = n/{1 / SOME:g}$ over $s = 1$; "
-        rf"{decided_at(wider)}). No width helps where $s$ grows with $n$: "
+        rf"{decided(mean - wider, mean + wider)}). No width helps where $s$ grows with $n$: "
         rf"at $n = {sizes.widths[-1]:g}$ it is {typical[0]:.1g} for $s = 1$, but "
         rf"{typical[1]:.1g} for $s = {FAR:g} n$, where it grows (exponent {grows:.2g}).",
         Verdict.HOLDS_WITH_SCOPE if linear and stops else Verdict.UNDECIDED,

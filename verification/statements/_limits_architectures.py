@@ -20,7 +20,7 @@ from verification.statements._chains import (
 from verification.statements._data import DIM, Array
 from verification.statements._independent import diffusion_kernels, independent_kernels, without_drift
 from verification.statements._limits_by_hand import chi_means, layers_by_hand
-from verification.statements._statistics import LEVEL, RESOLUTION, at_infinite_width, decided_at, student
+from verification.statements._statistics import LEVEL, RESOLUTION, at_infinite_width, decided, student
 
 TOLERANCE = 0.05
 """Largest deviation of an exponent from −1: the next order of the expansion, over depths from 16 on."""
@@ -106,7 +106,7 @@ def independent_orders(config: Config, net: NeuralODE, X: Array, widths: Array, 
                 "order-of-independent" if power == 1 else "order-of-sqrt-layers",
                 rf"With independent layers and the step ${step}$ both orders give one limit, which is not $K_\infty$: "
                 r"with $L \to \infty$ first, extrapolated from pairs of depths, then to $n = \infty$, the NTK is the "
-                rf"limit of $n \to \infty$ first (measured: ratio along it; {decided_at(wider)}).",
+                rf"limit of $n \to \infty$ first (measured: ratio along it; {decided(mean - wider, mean + wider)}).",
                 verdict, measured=mean, predicted=1, uncertainty=half,
                 scope="" if sharp or verdict is Verdict.FAILS else f"The interval is wider than {RESOLUTION:.0%}.",
             )

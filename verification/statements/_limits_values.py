@@ -11,7 +11,7 @@ from verification import Agreement, Claim, Config, Verdict
 from verification.statements._data import DIM, Array
 from verification.statements._integrate import flow
 from verification.statements._plane import ODE
-from verification.statements._statistics import LEVEL, decided_at, student
+from verification.statements._statistics import LEVEL, decided, student
 
 WIDTH = 256
 
@@ -34,7 +34,7 @@ def values(config: Config, net: NeuralODE, X: Array, draws: int) -> tuple[Claim,
         r"weights have no limit $n \to \infty$, because $f$ is a sum of $n$ independent terms over $\sqrt{n}$: "
         r"$E (f_{2n} - f_n)^2 \ge (2 - \sqrt{2}) \sqrt{\mathrm{Var} f_n\, \mathrm{Var} f_{2n}}$ at every $n$ "
         rf"(measured: the ratio to the variance in the limit, at $n = {WIDTH}$, exact in the mean over $v$; "
-        rf"{decided_at(wider)}).",
+        rf"{decided(mean - wider, mean + wider)}).",
         Verdict.HOLDS if stays else Verdict.UNDECIDED,
         measured=mean,
         predicted=r"$\ge 0.586$",

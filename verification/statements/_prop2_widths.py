@@ -17,7 +17,7 @@ from verification.statements._depth_by_hand import concentrated_limit, constants
 from verification.statements._depth_counterexamples import concentrated_coefficient
 from verification.statements._depth_widths import DEPTHS, DIM, Widths, limit_coefficient, linear_coefficient, points
 from verification.statements._expansion import expansion, flat
-from verification.statements._statistics import LEVEL, at_infinite_width, decided_at
+from verification.statements._statistics import LEVEL, at_infinite_width, decided
 
 LIMIT = ("limit-kernel-rate", "limit-kernel-coefficient")
 
@@ -78,7 +78,8 @@ def at_random(random: Sequence[Widths]) -> list[Claim]:
             r"At random parameters the constant does not grow like the $\sqrt n$ of norms: the exponent in $n$ of "
             rf"$\sup_L L \|\nabla_\theta f^L - \nabla_\theta f\|$, over $L = {of}$ and $L \to \infty$, is below $1/4$ "
             rf"for softplus and tanh over $n = {case.widths[0]:g}, \dots, {case.widths[-1]:g}$ (measured: the larger "
-            rf"one, {name}, {len(case.largest)} networks of each width; {decided_at(wide)}, by its side of $1/4$).",
+            rf"one, {name}, {len(case.largest)} networks of each width; "
+            rf"{decided(slope - wide, slope + wide)}, by its side of $1/4$).",
             verdict,
             measured=slope,
             predicted=0,

@@ -62,11 +62,6 @@ def decided(low: float, high: float) -> str:
     return rf"decided by the {LEVEL:.1%} interval, ${low:.3g}$ to ${high:.3g}$"
 
 
-def decided_at(wider: float) -> str:
-    """For the text of a claim: how far its verdict allows the prediction to be off, as the printed interval is 95 %."""
-    return rf"decided at $\pm {wider:.2g}$, the {LEVEL:.1%} interval"
-
-
 def largest_score(draws: Array, expected: Array) -> tuple[float, float]:
     """Largest deviation of a mean over draws (draws, …) from `expected` in standard errors, and what `LEVEL` allows.
 

@@ -16,7 +16,7 @@ from verification.statements._eq8_roads import apart, dynamics, fixed_time_road,
 from verification.statements._lazy import SOLVER, Study, deviations, study
 from verification.statements._one_step import HALVINGS, Defect, defect
 from verification.statements._paths import LEVEL, slopes, student
-from verification.statements._statistics import decided_at
+from verification.statements._statistics import decided
 from verification.statements._tasks import Task, tasks
 
 ID = "eq8"
@@ -193,7 +193,7 @@ def _rate(id: str, studies: Sequence[Study], quantity: str, predicted: float, te
     falls = all(mean + half < 0 for mean, half, _ in found)
     rises = any(mean - wider > 0 for mean, _, wider in found)
     mean, half, wider = max(found, key=lambda one: abs(one[0] - predicted) / one[2])
-    text = f"{text} (measured: the exponent; {decided_at(wider)})."
+    text = f"{text} (measured: the exponent; {decided(mean - wider, mean + wider)})."
     verdict = Verdict.HOLDS if on_rate else Verdict.FAILS if rises else Verdict.UNDECIDED
     scope = "" if on_rate else SLOW if falls else "The interval of the exponent does not exclude that it is positive."
     return Claim(id, text, verdict, measured=mean, predicted=predicted, uncertainty=half, scope=scope)

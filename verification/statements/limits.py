@@ -26,7 +26,7 @@ from verification.statements._statistics import (
     LEVEL,
     RESOLUTION,
     at_infinite_width,
-    decided_at,
+    decided,
     interval,
     mean_square_exponent,
 )
@@ -134,7 +134,7 @@ def _order(name: str, what: str, plane: Plane, origin: Origin = Origin.OURS) -> 
         name,
         rf"Both orders give one limit for {what}, to {RESOLUTION:.0%} (measured: relative difference of the two "
         r"iterated limits; the one with $L \to \infty$ first extrapolates random networks to $n = \infty$; "
-        rf"{decided_at(wider + error)}).",
+        rf"{decided(apart - wider - error, apart + wider + error)}).",
         verdict,
         measured=apart,
         predicted=0,
@@ -161,7 +161,7 @@ def _width(config: Config, both: list[Plane]) -> Claim:
         "width-rate",
         r"$L \to \infty$ first: NTK and covariance of $f$ of the Neural ODE approach their limits as $n^{-1/2}$ in the "
         r"root mean square (measured: the exponent furthest from $-1/2$; "
-        rf"{decided_at(float(np.ptp(interval(samples, LEVEL))) / 2)}).",
+        rf"{decided(*interval(samples, LEVEL))}).",
         Verdict.HOLDS if all(inside) else Verdict.UNDECIDED,
         measured=slope,
         predicted=-0.5,
@@ -203,7 +203,7 @@ def _together(config: Config, plane: Plane) -> Claim:
     return Claim(
         "together",
         r"With both limits at once, $L = n/4 \to \infty$, the NTK approaches the same $K_\infty$ as $n^{-1/2}$ "
-        rf"(measured: the exponent over $n = {widths[0]:g}, \dots, {widths[-1]:g}$; {decided_at((high - low) / 2)}).",
+        rf"(measured: the exponent over $n = {widths[0]:g}, \dots, {widths[-1]:g}$; {decided(low, high)}).",
         Verdict.HOLDS if inside else Verdict.UNDECIDED,
         measured=slope,
         predicted=-0.5,

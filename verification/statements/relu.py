@@ -29,7 +29,7 @@ from verification.statements._relu_deep_report import floors as deep_floors
 from verification.statements._relu_reference import floor, references, roads
 from verification.statements._relu_report import figure, floors, slopes, wide
 from verification.statements._relu_wide import FLAT, SHALLOWEST, Draws, Prediction, leading, monte_carlo
-from verification.statements._statistics import LEVEL, decided_at, interval, mean_square_exponent
+from verification.statements._statistics import LEVEL, decided, interval, mean_square_exponent
 
 ID = "relu"
 TITLE = "With ReLU the gradient difference remains constant as the depth increases"
@@ -223,7 +223,7 @@ def _mean_square(config: Config, many: list[Draws], limit: Prediction) -> Claim:
         r"Over random networks the root mean square of $\|\nabla_\theta f^L - \nabla_\theta f\|$ decays as $L^{-1/2}$, "
         r"because a share $p/L$ of the neurons of the last layer has the wrong sign (measured: the slope over "
         rf"$L = {case.depths[part][0]:g}, \dots, {case.depths[part][-1]:g}$; predicted: that at infinite width over "
-        rf"the same depths, which tends to $-1/2$; {decided_at((high - low) / 2)}).",
+        rf"the same depths, which tends to $-1/2$; {decided(low, high)}).",
         Verdict.HOLDS if inside else Verdict.UNDECIDED,
         measured=slope,
         predicted=predicted,
