@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from verification import __main__ as command
+
 FAKE = r"""
 from verification import Claim, Result, Table, Verdict, compare
 from verification.style import guide, loglog, new_figure, series
@@ -47,6 +49,11 @@ def write_package(folder: Path, **sources: str) -> str:
     for id, source in sources.items():
         (folder / name / f"{id}.py").write_text(source, encoding="utf-8")
     return name
+
+
+def verify(arguments: list[str], **options: Any) -> int:
+    """The command, which runs statements in this process unless it is told otherwise here."""
+    return command.main(["--jobs", "1", *arguments], **options)
 
 
 def read(out: Path) -> dict[str, Any]:

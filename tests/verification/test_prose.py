@@ -14,7 +14,7 @@ from markupsafe import escape
 from verification.mathml import render
 from verification.prose import DOCUMENTATION, typeset
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(

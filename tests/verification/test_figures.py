@@ -5,21 +5,32 @@ from __future__ import annotations
 import base64
 import io
 import re
+from typing import Any
 
+import matplotlib
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from numpy.typing import NDArray
 
-from verification.drawing import draw, with_dark_colours
+from tests.made_up import fake
+from verification import Config
+from verification.catalogue import load
+from verification.drawing import draw, inches, with_dark_colours
+from verification.runner import examine
 from verification.style import (
     BLACK_ON_MAP,
     BLUE,
     GREY,
+    PALETTE,
     PURPLE,
     VERMILLION,
     WHITE_ON_MAP,
+    guide,
     new_figure,
     rasterised,
 )  # fmt: skip
@@ -92,3 +103,52 @@ def test_a_map_of_colours_and_what_is_written_on_it_stay_as_they_are() -> None:
     for colour in (WHITE_ON_MAP, BLACK_ON_MAP):
         assert colour.lower().encode() in svg
         assert colour.lower().encode() not in rules
+
+
+def test_a_dark_page_changes_every_colour_that_would_be_lost_on_it() -> None:
+    figure, (axes,) = new_figure()
+    axes.plot([1, 2], color="#000000")
+    svg = draw(figure).svg
+    dark = with_dark_colours(svg)
+    head, _, tail = dark.partition(b"@media (prefers-color-scheme: dark)")
+    assert head + tail[tail.index(b"</style>") :] == svg  # by a style sheet alone
+    for colour in (b"#ffffff", b"#000000", b"#e3e3e3"):
+        assert colour in svg
+        assert b'[style*="stroke: %b"] {stroke: ' % colour in dark
+    assert inches(svg) == 5.0
+
+
+def test_bytes_that_are_no_figure_are_refused() -> None:
+    with pytest.raises(ValueError, match="no SVG"):
+        inches(b"<svg>")
+
+
+def test_figures_do_not_depend_on_the_settings_of_the_user(package: Any) -> None:
+    statement = load("prop1", package(prop1=fake("prop1")))
+    plain = examine(statement, Config("prop1")).drawing
+    own: Any = {
+        "font.size": 20,
+        "lines.linewidth": 5,
+        "xtick.labelsize": 30,
+        "svg.hashsalt": None,
+        "svg.fonttype": "none",
+    }
+    with matplotlib.rc_context(own):
+        assert examine(statement, Config("prop1")).drawing == plain
+        assert matplotlib.rcParams["font.size"] == 20
+    assert plain is not None
+    assert b"<dc:date>" not in plain.svg
+
+
+@given(st.floats(-4, 4), st.floats(0.1, 10), st.floats(0.1, 10))
+def test_the_guide_is_the_predicted_power_law(slope: float, x0: float, y0: float) -> None:
+    _, (axes,) = new_figure()
+    guide(axes, [1.0, 8.0], slope=slope, through=(x0, y0), label="predicted")
+    x, y = (np.asarray(data, dtype=float) for data in axes.lines[0].get_data())
+    # Two powers of numbers in [0.1, 80] and a product: a few roundings, times |slope · log x| ≤ 18.
+    np.testing.assert_allclose(y, y0 * np.exp(slope * (np.log(x) - np.log(x0))), rtol=100 * np.finfo(float).eps)
+
+
+def test_colours_differ_in_lightness_or_hue_for_every_reader() -> None:
+    assert len(set(PALETTE)) == len(PALETTE)
+    assert set(PALETTE) <= {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import json
 import os
 import re
@@ -11,28 +10,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.made_up import fake, files, read, verdicts, write_package
+from tests.made_up import fake, files, read, verdicts, verify
 from verification import environment, report
-from verification.__main__ import main
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Makes a package of statement modules from their sources, by id."""
-    monkeypatch.syspath_prepend(tmp_path)
-    return functools.partial(write_package, tmp_path)
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(name: str, out: Path, *arguments: str) -> int:
-    return main(["--jobs", "1", *arguments, "--out", str(out)], package=name)
+    return verify([*arguments, "--out", str(out)], package=name)
 
 
 def statements(out: Path) -> dict[str, Any]:
