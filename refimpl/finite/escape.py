@@ -4,6 +4,10 @@ Only a φ without a Lipschitz constant can escape (Gronwall). Near a blow-up h ~
 (t* − t)/p and shrinks with growing h, by a factor 10^(3/p) while h grows thousandfold; under exponential or polynomial
 growth it stands still. φ(z) = z² has p = 1, and growth like |z|^(3/2) still has p = 2. Two such spans are watched,
 since one neuron can take over from another.
+
+Taking over can also shrink it twice, in a polynomial of t: neurons of which each feeds the next. What escapes feeds
+itself: with J = W φ'(h), h ~ C (t* − t)^(−p) makes ḧ = J ḣ = ((p + 1)/(t* − t)) ḣ, an eigenvalue of J, and the spectral
+radius of |J| is at least that. Where it is smaller, nothing escapes yet.
 """
 
 from __future__ import annotations
@@ -33,6 +37,12 @@ ACCURATE = 1e-13
 MAX_STEPS = 20_000
 """Steps for which a solution is followed."""
 
+FED = 0.5
+"""Least spectral radius of |J|, times |h|/|ḣ| = (t* − t)/p, of a solution that escapes: in the limit it is 1 + 1/p."""
+
+ROUNDS = 100
+"""Neurons of the longest chain that is told from a cycle."""
+
 
 def shrinks(scales: Sequence[float]) -> bool:
     """Whether these values of |h|/|ḣ|, one for each of `GROWTH`, are those of a solution that escapes."""
@@ -43,6 +53,37 @@ def time_scale(xp: Namespace, start: float, h: Array, rate: Array) -> float:
     """|h|/|ḣ| in the maximum norm, with h no smaller than at its `start`."""
     fastest = float(xp.max(xp.abs(rate)))
     return (start + float(xp.max(xp.abs(h)))) / fastest if fastest > 0 else math.inf
+
+
+def feeds_itself(xp: Namespace, W: Array, slope: Array, scale: float) -> bool:
+    """Whether |J| = |W| |φ'(h)| of one sample has a spectral radius of at least `FED` over `scale`.
+
+    Parameters
+    ----------
+    W : array, shape (n, n)
+    slope : array, shape (n,)
+        φ'(h).
+    scale : float
+        |h|/|ḣ|.
+
+    Notes
+    -----
+    By power iteration: twice `ROUNDS` products, of which the second half counts. If no neuron comes back to itself,
+    nothing is left after n of them; what overflows is taken to feed itself.
+    """
+    if not scale > 0:
+        return True
+    weights, slopes = xp.abs(W), xp.abs(slope)
+    rounds, logarithm = min(W.shape[0], ROUNDS), 0.0
+    vector = xp.ones_like(slopes)
+    for k in range(2 * rounds):
+        vector = xp.matmul(weights, slopes * scale * vector)
+        size = float(xp.max(vector))
+        if size == 0 or not math.isfinite(size):
+            return size != 0
+        vector = vector / size
+        logarithm += math.log(size) if k >= rounds else 0.0
+    return bool(logarithm >= rounds * math.log(FED))
 
 
 @overflow_is_checked()
@@ -68,7 +109,7 @@ def raise_if_escaping(system: System, failure: StageDivergenceError) -> None:
             raise AccuracyError(f"the rate of h overflows {h.dtype} near t = {time:.6g}, before T = {horizon:g}")
         while len(scales) < len(GROWTH) and growth > GROWTH[len(scales)]:
             scales.append(scale)
-        if shrinks(scales):
+        if shrinks(scales) and _feeds_itself(system, h, scale):
             if time + scale < (1 - RESOLVED) * horizon:
                 raise BlowUpError(f"h(t) escapes to infinity near t = {time:.9g}, before T = {horizon:g}", time=time)
             raise AccuracyError(f"h(t) escapes to infinity so near T = {horizon:g} that before or after cannot be told")
@@ -83,6 +124,13 @@ def raise_if_escaping(system: System, failure: StageDivergenceError) -> None:
         if not bool(xp.all(xp.isfinite(h))):
             raise AccuracyError(f"h overflows {h.dtype} near t = {time:.6g}, before T = {horizon:g}")
     raise AccuracyError(f"{MAX_STEPS} steps followed h to t = {time:.6g} only; T = {horizon:g} is out of reach")
+
+
+def _feeds_itself(system: System, h: Array, scale: float) -> bool:
+    """`feeds_itself` for the sample with the largest entry of h, (n, N)."""
+    xp = system.xp
+    largest = int(xp.argmax(xp.max(xp.abs(h), axis=0)))
+    return feeds_itself(xp, system.weights(0), system.activation.dphi(h[:, largest]), scale)
 
 
 def _checked(system: System, step: float, h: Array) -> Array | None:

@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 
 from refimpl.backend import Array, overflow_is_checked
 from refimpl.errors import AccuracyError, BlowUpError
-from refimpl.finite.escape import GROWTH, shrinks, time_scale
+from refimpl.finite.escape import GROWTH, feeds_itself, shrinks, time_scale
 from refimpl.finite.panels import refined
 from refimpl.finite.system import Sweep, System
 from refimpl.quadrature import Host
@@ -95,7 +95,13 @@ def _solve_forward(system: System, tolerance: Tolerance, *, dense: bool) -> Any:
         """∂ḣ/∂h = W diag φ'(h), sample by sample."""
         return W * activation.dphi(flat.reshape(N, n))[:, None, :]
 
-    return _integrate(system, tolerance, rate, blocks, system.h0.T.astype(float).ravel(), (0.0, system.horizon), dense)
+    def fed(flat: Host, scale: float) -> bool:
+        """Whether the sample with the largest entry of h feeds itself."""
+        h = flat.reshape(N, n)
+        return feeds_itself(np, W, activation.dphi(h[np.argmax(np.max(np.abs(h), axis=1))]), scale)
+
+    start = system.h0.T.astype(float).ravel()
+    return _integrate(system, tolerance, rate, blocks, start, (0.0, system.horizon), dense, fed)
 
 
 def _solve_both(system: System, tolerance: Tolerance) -> tuple[Any, Any, Host]:
@@ -122,7 +128,8 @@ def _solve_both(system: System, tolerance: Tolerance) -> tuple[Any, Any, Host]:
     size = np.max(np.abs(terminal), axis=1)
     scale = np.where(size == 0, 1.0, size)
     start = (terminal / scale[:, None]).ravel()
-    return forward, _integrate(system, tolerance, rate, blocks, start, (system.horizon, 0.0), True), scale
+    span = (system.horizon, 0.0)  # and λ, of a linear equation, escapes nowhere
+    return forward, _integrate(system, tolerance, rate, blocks, start, span, True, lambda _lam, _scale: False), scale
 
 
 def _integrate(
@@ -133,8 +140,11 @@ def _integrate(
     start: Host,
     span: tuple[float, float],
     dense: bool,
+    fed: Callable[[Host, float], bool],
 ) -> Any:
     """`solve_ivp` with the step control looking at the worst sample.
+
+    `fed` says of y and |y|/|ẏ| whether y feeds itself, without which nothing escapes.
 
     Its error norm is the root mean square over the whole flattened batch: a norm ≤ 1 over N samples allows √N in one
     of them. With the tolerances divided by √N every single sample meets them.
@@ -155,16 +165,17 @@ def _integrate(
         solution = solve_ivp(safe, span, start, events=None if bounded else _growth(start), **options)
         if solution.status == 1:
             time, size = float(solution.t[-1]), 1.0 + float(np.max(np.abs(start)))
-            if shrinks([time_scale(np, size, h[0], rate(time, h[0])) for h in solution.y_events]):
+            scales = [time_scale(np, size, h[0], rate(time, h[0])) for h in solution.y_events]
+            if shrinks(scales) and fed(solution.y_events[-1][0], scales[-1]):
                 raise _blow_up(time, system.horizon)
             solution = solve_ivp(safe, span, start, **options)  # it only grows
         if not bounded:
             _check_unclipped(solution, rate)
     if solution.status == 0 and np.isfinite(solution.y[:, -1]).all():
         return solution
-    time = float(solution.t[-1])
-    growth = np.max(np.abs(solution.y[:, -1])) / (1 + np.max(np.abs(start)))
-    if not bounded and growth > GROWTH[0]:  # the step fell below the rounding of t
+    time, last, size = float(solution.t[-1]), solution.y[:, -1], 1.0 + float(np.max(np.abs(start)))
+    grown = not bounded and np.max(np.abs(last)) > GROWTH[0] * size
+    if grown and fed(last, time_scale(np, size, last, rate(time, last))):  # the step fell below the rounding of t
         raise _blow_up(time, system.horizon)
     raise AccuracyError(f"{tolerance.method} stopped at t = {time:.6g}: {solution.message}")
 

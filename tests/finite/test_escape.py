@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refimpl import AccuracyError, Activation, BlowUpError, Euler, Gauss, NeuralODE, Params, SolveIVP
-from refimpl.finite.escape import GROWTH, shrinks, time_scale
+from refimpl.finite.escape import GROWTH, feeds_itself, shrinks, time_scale
 from refimpl.finite.ivp import _growth
 
 SETTLING = [
@@ -233,6 +233,43 @@ def relay(last):
 def test_neurons_that_take_over_from_each_other_are_no_escape():
     found = NeuralODE("quadratic").predict(relay(1e15), np.ones((1, 1)), SolveIVP(rtol=1e-12, atol=1e-14))
     np.testing.assert_allclose(found, [0.5], rtol=1e-6)  # the degree 255 multiplies errors of t
+
+
+def tower(loops):
+    """h_k = s_k t^(2^k − 1) take over from each other: 3·10⁶ t, 10¹⁰ t^255, 10¹⁵ t^16383; every other s_k is 10⁻³."""
+    n, size = 15, np.full(15, 1e-3)
+    size[[0, 1, 8, 14]] = 1, 3e6, 1e10, 1e15
+    k = np.arange(1, n)
+    W = np.diag(loops * np.ones(n))
+    W[k, k - 1] = 2 * (2.0**k - 1) * size[1:] / size[:-1] ** 2
+    return Params(np.eye(n)[:, :1], W * n**0.5, np.eye(n)[-1] * n**0.5 / size[-1] ** 2)
+
+
+@pytest.mark.parametrize("loops", [0.0, 1e-30])
+def test_neurons_of_which_none_feeds_itself_are_no_escape_though_their_time_scale_shrinks(loops):
+    found = NeuralODE("quadratic").predict(tower(loops), np.ones((1, 1)), SolveIVP(rtol=1e-12, atol=1e-14))
+    np.testing.assert_allclose(found, [0.5], rtol=1e-6)  # the degree 16383 multiplies errors of t
+    with pytest.raises(AccuracyError, match="short enough"):
+        NeuralODE("quadratic").predict(tower(loops), np.ones((1, 1)), Gauss())
+
+
+@pytest.mark.parametrize(
+    ("W", "fed"),
+    [
+        ([[1.0]], True),  # spectral radius 1
+        ([[0.49]], False),
+        ([[0.51]], True),
+        ([[0.0, 1e9], [0.0, 0.0]], False),
+        ([[0.0, 1e9], [1e-9, 0.0]], True),
+        ([[0.0, 1e9], [1e-11, 0.0]], False),
+        ([[0.0, 1.0], [-1.0, 0.0]], True),  # of |J|
+        ([[np.inf]], True),
+    ],
+)
+def test_a_cycle_has_to_multiply_by_more_than_a_half_in_the_time_scale(W, fed):
+    W = np.asarray(W)
+    assert feeds_itself(np, 4 * W, -np.ones(len(W)) / 2, 0.5) is fed
+    assert feeds_itself(np, W, np.ones(len(W)), 0.0)  # a time scale that underflows
 
 
 def test_a_rate_too_large_to_be_followed_is_said_to_be_so():
