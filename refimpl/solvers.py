@@ -285,7 +285,7 @@ class KinkEvents(Solver):
     the adjoint. Here `scipy.integrate.DOP853` is restarted at every crossing, sample by sample, with φ continued
     smoothly beyond the kink, and its adjoint runs back on the same pieces. A neuron that rests on a kink gets the
     φ' of the activation there. `AccuracyError` is raised where the gradient is not decided: if a neuron is on a kink at
-    which φ' jumps at T, or touches one so slowly that rounding decides whether it crosses. Without kinks in φ this is
+    which φ' jumps at T, or comes so near one that the error of h decides whether it crosses. Without kinks in φ this is
     `SolveIVP` with a check of its accuracy. Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I,
     II.6, treat such discontinuities.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from refimpl.errors import AccuracyError
 from refimpl.finite.branches import Branches
 from refimpl.finite.ivp import SMALLEST_RTOL
 from refimpl.finite.kink_adjoint import Course, along
-from refimpl.finite.kinks import EPS, Path, follow
+from refimpl.finite.kinks import EPS, Path, Touch, UndecidedError, follow
 from refimpl.finite.system import Sweep, System
 from refimpl.quadrature import Host
 
@@ -48,7 +48,7 @@ def courses(system: System, rtol: float, distance: Callable[[System, Sweep, Swee
     Raises
     ------
     AccuracyError
-        Two tolerances do not agree to `rtol`, or a neuron is on a kink at T at which φ' jumps.
+        Two tolerances do not agree to `rtol`, or φ' jumps at a kink on which a neuron is at T, or which one touches.
     """
     branches, W, v = _parts(system)
     found = []
@@ -61,7 +61,7 @@ def courses(system: System, rtol: float, distance: Callable[[System, Sweep, Swee
         def apart(coarse: Course, fine: Course, one: System = one) -> float:
             return distance(one, _joined(one, [coarse]), _joined(one, [fine]))
 
-        coarse, fine = _refined(solve, apart, rtol)
+        coarse, fine = _refined(solve, apart, rtol, lambda course: course.path.touches)
         _check_terminal_slope(coarse, fine, v, i, rtol)
         found.append(fine)
     return found
@@ -90,19 +90,50 @@ def _samples(system: System) -> list[System]:
 
 
 def _refined(
-    solve: Callable[[float], Found], distance: Callable[[Found, Found], float], rtol: float
+    solve: Callable[[float], Found],
+    distance: Callable[[Found, Found], float],
+    rtol: float,
+    touches: Callable[[Found], Sequence[Touch]] = lambda _found: (),
 ) -> tuple[Found, Found]:
-    """Two solutions that agree to `rtol`, the coarser first."""
-    local = max(rtol / APART, APART * SMALLEST_RTOL)
-    coarse, reached = solve(local), np.inf
-    while local > SMALLEST_RTOL:
-        local = max(local / APART, SMALLEST_RTOL)
-        fine = solve(local)
-        reached = distance(coarse, fine)
-        if reached <= rtol:
-            return coarse, fine
+    """Two solutions that agree to `rtol`, the coarser first, the finer without touches of a larger effect."""
+    coarse: Found | None = None
+    refusal: AccuracyError | None = None
+    for local in _tolerances(rtol):
+        try:
+            fine = solve(local)
+        except UndecidedError as error:
+            coarse, refusal = None, error
+            continue
+        if coarse is not None:
+            refusal = _refusal(distance(coarse, fine), touches(fine), rtol)
+            if refusal is None:
+                return coarse, fine
         coarse = fine
-    raise AccuracyError(f"rtol={rtol:.3g} is out of reach: two solutions differ by {reached:.3g}", reached=reached)
+    assert refusal is not None
+    raise refusal
+
+
+def _tolerances(rtol: float) -> Iterator[float]:
+    """Local ones, two at least, each `APART` times the next, down to the smallest."""
+    local = max(rtol / APART, APART * SMALLEST_RTOL)
+    while local > SMALLEST_RTOL:
+        yield local
+        local /= APART
+    yield SMALLEST_RTOL
+
+
+def _refusal(apart: float, touches: Sequence[Touch], rtol: float) -> AccuracyError | None:
+    """What stands against a solution: its distance from another, or touches that decide about more than `rtol`."""
+    doubt = max(touches, key=lambda touch: touch.effect, default=None)
+    if doubt is not None and doubt.effect > max(apart, rtol):
+        return AccuracyError(
+            f"neuron {doubt.neuron} touches the kink {doubt.kink:g} near t = {doubt.time:.6g}: whether it crosses is "
+            f"not decided, and about {doubt.effect:.2g} of the gradient depends on it",
+            reached=doubt.effect,
+        )
+    if apart > rtol:
+        return AccuracyError(f"rtol={rtol:.3g} is out of reach: two solutions differ by {apart:.3g}", reached=apart)
+    return None
 
 
 def _joined(system: System, found: list[Course]) -> Sweep:

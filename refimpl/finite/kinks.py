@@ -5,6 +5,9 @@ What jumps is λ̇ = −φ'(h) ⊙ Wᵀλ. On the *arc* between two crossings ev
 method of high order keeps its order if none of its steps leaves the arc. A step is taken on the continued branches;
 where its dense output, a polynomial, shows a neuron that leaves its branch, the step is taken again up to that time,
 until the neuron stands on the kink.
+
+Where a neuron comes so near a kink that the error of h decides whether it crosses, h hardly depends on that, but λ
+does: with ḧ and a distance uncertain by τ, it is on the wrong branch for up to 2 √(2τ/ḧ). Such a touch is recorded.
 """
 
 from __future__ import annotations
@@ -14,16 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.polynomial import chebyshev, polynomial
-from scipy.special import comb
 
 from refimpl.errors import AccuracyError
+from refimpl.finite.approach import NODES, SLACK, Approach, approaches
 from refimpl.finite.branches import Branches
 from refimpl.finite.steps import Step, steps
 from refimpl.quadrature import Host
-
-DEGREE = 7
-"""Degree of the dense output of DOP853 in time."""
 
 MOST_CORRECTIONS = 10
 """Times that the step to a crossing is taken again."""
@@ -31,16 +30,17 @@ MOST_CORRECTIONS = 10
 MOST_CROSSINGS = 1000
 """Crossings for each neuron, above which a solution is not followed."""
 
+UNCERTAIN = 10.0
+"""Error of h, in units of the local tolerance times its largest entry."""
+
 ROUNDINGS = 16.0
 """Distance from a kink, in roundings of the largest state, at which a neuron stands on it."""
 
 EPS = float(np.finfo(float).eps)
 
-_NODES = (1 + chebyshev.chebpts1(DEGREE + 1)) / 2
-_TO_POWERS = np.linalg.inv(np.vander(_NODES, increasing=True)).T
-_k = np.arange(DEGREE + 1)
-_TO_BERNSTEIN = (np.tril(comb(_k[:, None], _k)) / comb(DEGREE, _k)).T
-"""From the powers of u to the Bernstein basis on [0, 1], whose coefficients bound the polynomial."""
+
+class UndecidedError(AccuracyError):
+    """A smaller tolerance might decide whether a neuron crosses a kink."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,16 @@ class Crossing:
     neuron: int
     kink: float
     speed: float
+
+
+@dataclass(frozen=True)
+class Touch:
+    """A neuron that comes within the error of h to a kink: when, which, where, and how much of λ depends on it."""
+
+    time: float
+    neuron: int
+    kink: float
+    effect: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,12 +116,15 @@ class Path:
     arcs : tuple of Arc
         In the order of time; together they fill [0, T].
     crossings : tuple of Crossing
+    touches : tuple of Touch
+        Where it is not decided whether a neuron crosses.
     end : ndarray, shape (n,)
         h_T.
     """
 
     arcs: tuple[Arc, ...]
     crossings: tuple[Crossing, ...]
+    touches: tuple[Touch, ...]
     end: Host
 
 
@@ -120,8 +133,10 @@ def follow(branches: Branches, W: Host, start: Host, horizon: float, rtol: float
 
     Raises
     ------
+    UndecidedError
+        A neuron touches a kink such that its crossing is not found.
     AccuracyError
-        A neuron touches a kink in a way that cannot be told from a crossing, or a step cannot be taken.
+        A step cannot be taken.
     """
     return _Walk(branches, W, horizon, rtol, start.copy()).to_the_end()
 
@@ -142,6 +157,7 @@ class _Walk:
     steps: list[Step] = field(default_factory=list)
     arcs: list[Arc] = field(default_factory=list)
     crossings: list[Crossing] = field(default_factory=list)
+    touches: list[Touch] = field(default_factory=list)
 
     def to_the_end(self) -> Path:
         """From arc to arc, until T."""
@@ -152,7 +168,7 @@ class _Walk:
             if len(self.crossings) > MOST_CROSSINGS * self.h.size:
                 raise AccuracyError(f"more than {MOST_CROSSINGS} crossings a neuron before t = {self.time:.6g}")
         self._close()
-        return Path(tuple(self.arcs), tuple(self.crossings), self.h)
+        return Path(tuple(self.arcs), tuple(self.crossings), tuple(self.touches), self.h)
 
     @property
     def _shortest(self) -> float:
@@ -176,11 +192,12 @@ class _Walk:
     def _arc(self) -> None:
         """Steps on the present branches, up to T or to the first crossing."""
         for step in self._steps(self.horizon, self.first):
-            self.first, length = step.size, step.end - step.start
-            exit_, resting = self._first_exit(step.output(step.start + length * _NODES))
+            self.first = step.size
+            exit_, resting = self._look(step)
             if exit_ is not None:
-                u, neuron, kink = exit_
-                self._cross(step.start + u * length, neuron, kink)
+                u, approach = exit_
+                moment = step.start + u * (step.end - step.start)
+                self._cross(moment, approach.neuron, float(self.branches.edges[approach.edge]))
                 return
             if (resting != self.resting).any():  # others stand still than before
                 self._close()
@@ -191,25 +208,30 @@ class _Walk:
         self.steps.append(step)
         self.time, self.h = step.end, step.y
 
-    def _first_exit(self, values: Host) -> tuple[tuple[float, int, float] | None, Any]:
-        """The first exit of a neuron from its branch, as (u, neuron, kink) with u in [0, 1]; and who rests on a kink.
+    def _look(self, step: Step) -> tuple[tuple[float, Approach] | None, Any]:
+        """The first exit of a neuron from its branch, with its u in [0, 1]; and who rests on a kink.
 
-        `values`, (n, DEGREE + 1), are those of the dense output at the nodes of a step, over which u runs.
+        Touches before that are recorded.
         """
-        first: tuple[float, int, float] | None = None
-        resting = np.zeros(self.h.shape, dtype=bool)
-        for sign, edges in ((1.0, self.branches.edges[self.branch]), (-1.0, self.branches.edges[self.branch + 1])):
-            has = np.flatnonzero(np.isfinite(edges))
-            powers = sign * (values[has] - edges[has, None]) @ _TO_POWERS  # of the distance to the edge
-            on = self.h[has] == edges[has]
-            resting[has] |= on & (np.max(np.abs(values[has] - edges[has, None]), axis=1, initial=0.0) == 0)
-            bernstein = powers @ _TO_BERNSTEIN
-            clear = np.min(bernstein[:, 1:], axis=1, initial=np.inf) > 0
-            for row in np.flatnonzero(~clear & ~resting[has]):
-                u = _first_root(powers[row, 1:] if on[row] else powers[row])
-                if u is not None and (first is None or u < first[0]):
-                    first = u, int(has[row]), float(edges[has[row]])
+        length = step.end - step.start
+        uncertain = UNCERTAIN * self.rtol * float(np.max(np.abs(step.y)))
+        values = step.output(step.start + length * NODES)
+        near, resting = approaches(self.branches, self.branch, values, self.h, uncertain)
+        exits = [(u, approach) for approach in near if (u := approach.exit()) is not None]
+        first = min(exits, key=lambda exit_: exit_[0], default=None)
+        until = SLACK + (1.0 if first is None else first[0])
+        for approach in near:
+            from_rest = approach.on and (self.time == 0 or self.resting[approach.neuron])  # and so exactly on the kink
+            if touch := approach.touch(uncertain, SLACK if from_rest else -SLACK, until):
+                self._record(approach, step.start + touch[0] * length, touch[1] * length)
         return first, resting
+
+    def _record(self, approach: Approach, time: float, duration: float) -> None:
+        """A neuron on the wrong branch for a while changes λ by the jump of φ' times (Wᵀλ) there."""
+        jump, along = self.branches.jumps[approach.edge], float(np.linalg.norm(self.W[:, approach.neuron]))
+        if jump > 0:
+            kink = float(self.branches.edges[approach.edge])
+            self.touches.append(Touch(time, approach.neuron, kink, jump * along * duration))
 
     def _cross(self, moment: float, neuron: int, kink: float) -> None:
         """Take the step again, up to the time at which the neuron stands on the kink, and change its branch."""
@@ -232,7 +254,7 @@ class _Walk:
             if speed == 0:
                 break
             moment = min(moment - gap / speed, self.horizon)
-        raise AccuracyError(
+        raise UndecidedError(
             f"neuron {neuron} touches the kink {kink:g} near t = {moment:.6g}: whether it crosses is not decided"
         )
 
@@ -256,16 +278,3 @@ class _Walk:
             dense = Dense(times, tuple(step.output for step in self.steps))
             self.arcs.append(Arc(dense, self.branch, self.resting))
         self.steps = []
-
-
-def _first_root(powers: Host) -> float | None:
-    """Smallest u in [0, 1] at which a polynomial, its constant term first, is negative just after it."""
-    if powers[0] < 0:
-        return 0.0
-    roots = polynomial.polyroots(powers)
-    real = np.sort(roots.real[(roots.imag == 0) & (roots.real >= 0) & (roots.real <= 1)])
-    slope = polynomial.polyder(powers)
-    for u in real.tolist():
-        if polynomial.polyval(u, slope) <= 0:
-            return float(u)
-    return None

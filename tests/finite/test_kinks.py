@@ -16,8 +16,9 @@ from refimpl import AccuracyError, Activation, Euler, KinkEvents, NeuralODE, Par
 from refimpl.activations import elu, leaky_relu, relu
 from refimpl.data import sphere
 from refimpl.finite import kinks
+from refimpl.finite.approach import first_root
 from refimpl.finite.branches import Branches
-from refimpl.finite.kinks import EPS, _first_root, follow
+from refimpl.finite.kinks import EPS, follow
 from tests import formulas
 from verification.statements._piecewise_linear import gradient_by_expm
 
@@ -256,6 +257,45 @@ def test_a_kink_that_is_touched_is_decided_or_refused():
     assert not any(arc.branch[0] == 0 and np.ptp(arc.state.times) > 1e-6 for arc in path.arcs)
 
 
+def dipping(depth):
+    """h_0 = cosh(t − 1) − 1 − depth is below 0 for 2 arcosh(1 + depth) around t = 1; λ_3 = 1: λ_0(0) = ∫ φ'(h_0) dt."""
+    W = np.diag([0.0, 1.0, -1.0, 0.0])
+    W[0, 1:3], W[3, 0] = [math.exp(-1) / 2, -math.e / 2], 1.0
+    theta = Params(np.array([[math.cosh(1) - 1 - depth], [1], [1], [0.5]]), 2 * W, np.array([0, 0, 0, 2.0]))
+    return theta, 3.0 - 2 * math.acosh(1 + max(depth, 0.0))
+
+
+@given(size=st.floats(-16, -3), sign=st.sampled_from([-1, 1]), digits=st.integers(4, 12))
+def test_a_kink_that_is_almost_touched_is_decided_or_refused(size, sign, digits):
+    theta, exact = dipping(sign * 10**size)
+    net, solver = NeuralODE("relu", horizon=3.0), KinkEvents(rtol=10.0**-digits)
+    J, refused = attempted(lambda: net.jacobian(theta, np.ones((1, 1)), solver))
+    if refused:  # an error τ of h may hide a dip of 2 √(2τ), and shifts the ends of one by τ/√(2δ) each
+        tau = 10 * 100 * EPS * math.exp(2)
+        assert max(2 * math.sqrt(2 * tau), tau / math.sqrt(10**size / 2)) > 10.0**-digits
+    else:
+        data = 4 * EPS / math.sqrt(2 * max(10**size, EPS)) if sign > 0 else 0.0  # of which δ is rounded, to about 2 EPS
+        assert abs(J.U[0, 0, 0] - exact) <= 10.0**-digits * np.linalg.norm(J.U[0]) + data
+    assert net.predict(theta, np.ones((1, 1)), KinkEvents(rtol=1e-6))[0] > 0
+
+
+def test_an_almost_touched_kink_of_which_too_much_depends_is_named():
+    net, theta, X = NeuralODE("relu", horizon=3.0), dipping(1e-14)[0], np.ones((1, 1))
+    with pytest.raises(
+        AccuracyError, match=r"neuron 0 touches the kink 0 near t = 1: .* 2.3e-06 of the grad"
+    ) as caught:
+        net.jacobian(theta, X, KinkEvents(rtol=1e-12))
+    # τ is 10 local tolerances, of 100 EPS each, times a largest h of e at the touch up to e² at the end of its step
+    low, high = (2 * math.sqrt(2 * 10 * 100 * EPS * math.exp(k)) for k in (1, 2))
+    assert low < caught.value.reached < high
+
+
+def test_what_is_touched_without_a_jump_of_the_slope_does_no_harm():
+    """elu'(z) = 1 + z/2 + … below 0, so that a dip of 1e-14 changes λ by 1e-21."""
+    J = NeuralODE("elu", horizon=3.0).jacobian(dipping(1e-14)[0], np.ones((1, 1)), KinkEvents())
+    assert J.U[0, 0, 0] == pytest.approx(3.0, rel=1e-10)
+
+
 @pytest.mark.parametrize("slope", [0.0, 0.3, 1.0])
 def test_a_neuron_that_rests_on_a_kink_has_the_slope_of_the_activation_there(slope):
     own = Activation(
@@ -346,7 +386,7 @@ def test_branches_go_on_by_their_tangents_and_have_one_slope_at_their_ends():
     ],
 )
 def test_the_first_exit_of_a_polynomial(powers, root):
-    found = _first_root(np.asarray(powers))
+    found = first_root(np.asarray(powers))
     assert found is None if root is None else found == pytest.approx(root, abs=1e-12)
 
 

@@ -88,7 +88,7 @@ E = math.e
 CASES = (
     Case("crosses before $T$", [[1, 1], [0, 0]], [-1, 1], 2.0, lambda c: E, E, E),
     Case(  # h_1 = e^{t−1} − t ≥ 0
-        "touches before $T$", [[1, 1, -2], [0, 0, 1], [0, 0, 0]], [1 / E, 1, 1], 2.0, lambda c: E**2, E**2, E**2, 1e-6
+        "touches before $T$", [[1, 1, -2], [0, 0, 1], [0, 0, 0]], [1 / E, 1, 1], 2.0, lambda c: E**2, E**2, E**2, 1e-5
     ),
     Case("arrives at $T$", [[0, 1], [0, 0]], [-1, 1], 1.0, lambda c: c, 0.0, 1.0, depth=8),  # h_1 = t − 1
     Case("rests up to $T$", [[-2]], [0], 1.0, lambda c: c * math.exp(-2 * c), 0.0, math.exp(-2)),
