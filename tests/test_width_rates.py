@@ -86,7 +86,7 @@ def test_a_control_variate_of_the_wrong_expectation_is_seen(expectation: float) 
     controls = rng.standard_normal((2000, 1))
     values = 1 + controls[:, 0] + rng.standard_normal(2000)
     mean, error = regressed(values, controls - expectation)
-    case = Ensemble("tanh", np.asarray([8.0]), (values,), np.asarray([mean]), np.asarray([error]), 0.0)
+    case = Ensemble("tanh", np.asarray([8.0]), (values,), (controls,), np.asarray([mean]), np.asarray([error]), 0.0)
     assert control_road([case]).agree is (expectation == 0)
 
 

@@ -7,7 +7,7 @@ sums over neurons whose expectations are known exactly take most of the spread o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +59,8 @@ class Ensemble:
     Parameters
     ----------
     errors : tuple of arrays, shape (draws of that width,)
+    controls : tuple of arrays, shape (draws of that width, m)
+        Control variates of the same networks.
     mean, mean_error : array, shape (widths,)
         E e with control variates, and its standard error.
     quadrature : float
@@ -68,6 +70,7 @@ class Ensemble:
     activation: str
     widths: Array
     errors: tuple[Array, ...]
+    controls: tuple[Array, ...]
     mean: Array
     mean_error: Array
     quadrature: float
@@ -80,21 +83,30 @@ def ensemble(config: Config, activation: str, draws: Mapping[int, int], X: Array
     scheme = gauss(nodes=nodes, steps=1, horizon=net.horizon)
     limit = net.limit().ntk(X)
     size = float(np.sum(limit**2))
-    errors, means, standard = [], [], []
+    errors, controls, means, standard = [], [], [], []
     for n, count in draws.items():
-        rng, parts = config.rng("ensemble", activation, n), []
-        for chunk in chunks(count, n):
-            parts.append(batch(net, *draw(X.shape[1], n, chunk, rng), X, scheme))
+        parts = [batch(net, *weights, X, scheme) for weights in networks(config, activation, n, count, X.shape[1])]
         e = np.concatenate([np.sum((part.kernel - limit) * limit, axis=(1, 2)) for part in parts]) / size
-        mean, error = regressed(e, np.concatenate([part.controls for part in parts]))
+        controls.append(np.concatenate([part.controls for part in parts]))
+        mean, error = regressed(e, controls[-1])
         errors.append(e)
         means.append(mean)
         standard.append(error)
     coarse = net.limit(Gauss(nodes=nodes, steps=1)).ntk(X)
     off = float(abs(np.sum((coarse - limit) * limit)) / size)
     return Ensemble(
-        activation, np.asarray(list(draws), dtype=float), tuple(errors), np.asarray(means), np.asarray(standard), off
-    )
+        activation, np.asarray(list(draws), dtype=float), tuple(errors), tuple(controls), np.asarray(means),
+        np.asarray(standard), off,
+    )  # fmt: skip
+
+
+def networks(
+    config: Config, activation: str, width: int, count: int, dim: int
+) -> Iterator[tuple[Array, Array, Array]]:  # fmt: skip
+    """U, W and v of the networks of an ensemble, in the parts that are solved together."""
+    rng = config.rng("ensemble", activation, width)
+    for chunk in chunks(count, width):
+        yield draw(dim, width, chunk, rng)
 
 
 def chunks(count: int, width: int) -> list[int]:
@@ -178,9 +190,13 @@ def _controls(net: NeuralODE, X: Array, h0: Array, W: Array, v: Array) -> Array:
 
 
 def regressed(values: Array, controls: Array) -> tuple[float, float]:
-    """Mean of `values` (draws,) by regression on `controls` (draws, m) of mean zero, and its standard error."""
+    """Mean of `values` (draws,) by regression on `controls` (draws, m) of mean zero, and its standard error.
+
+    The error is that of the intercept, Var = s² (1/draws + c̄ᵀ (CᵀC)⁻¹ c̄): the slopes are estimates too.
+    """
     centred = controls - controls.mean(axis=0)
-    slopes = np.linalg.lstsq(centred, values - values.mean(), rcond=None)[0]
+    slopes, _, rank, _ = np.linalg.lstsq(centred, values - values.mean(), rcond=None)
     rest = values - controls @ slopes
-    degrees = len(values) - controls.shape[1] - 1
-    return float(rest.mean()), float(np.sqrt(np.sum((rest - rest.mean()) ** 2) / degrees / len(values)))
+    scatter = np.sum((rest - rest.mean()) ** 2) / (len(values) - rank - 1)
+    of_slopes = float(np.sum((np.linalg.pinv(centred.T) @ controls.mean(axis=0)) ** 2))
+    return float(rest.mean()), float(np.sqrt(scatter * (1 / len(values) + of_slopes)))

@@ -16,13 +16,14 @@ from math import factorial
 import numpy as np
 from scipy import stats
 
-from verification import Claim, Config, Origin, Table, Verdict
+from verification import Agreement, Claim, Config, Origin, Table, Verdict
 from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._data import Array
 from verification.statements._ensembles import Ensemble, ensemble
 from verification.statements._exponents import Exponent
 from verification.statements._statistics import LEVEL, decided
+from verification.statements._thm1_recorded import linear_road, mean_road, recorded_roads, suprema_road
 from verification.statements._thm1_suprema import suprema, supremum
 
 QUICK = ("softplus", "tanh", "identity")
@@ -76,9 +77,14 @@ def linear_bias(Z: float, terms: int = 40) -> float:
 # Claims
 
 
-def rates(config: Config, found: Sequence[Ensemble]) -> list[Claim]:
-    identity = next(case for case in found if case.activation == "identity")
-    return [_bias(found), _linear(identity), _spread(found), _fourth(found), supremum(*suprema(config))]
+def rates(config: Config, found: Sequence[Ensemble]) -> tuple[list[Claim], list[Agreement]]:
+    """The claims, and second roads to what they were recorded from."""
+    identity, paths = next(case for case in found if case.activation == "identity"), suprema(config)
+    linear = limiting_bias(identity)
+    return [_bias(found), linear, _spread(found), _fourth(found), supremum(*paths)], [
+        mean_road(found), *recorded_roads(config, found), linear_road(config, identity, linear),
+        suprema_road(config, *paths),
+    ]  # fmt: skip
 
 
 def _worst(exponents: dict[str, Exponent], predicted: float) -> tuple[str, Exponent]:
@@ -111,7 +117,7 @@ def _signed(case: Ensemble) -> tuple[Array, Array, Array]:
     return case.widths, np.where(same, np.abs(case.mean), case.mean_error / 2), case.mean_error + case.quadrature
 
 
-def _linear(case: Ensemble) -> Claim:
+def limiting_bias(case: Ensemble) -> Claim:
     predicted, n = linear_bias(1.0), case.widths
     weight = 1 / (n * case.mean_error)
     design = np.stack([np.ones_like(n), 1 / n], axis=1)

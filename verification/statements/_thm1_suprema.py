@@ -28,6 +28,12 @@ def suprema(config: Config) -> tuple[Array, Array]:
     return found, widths.astype(float)
 
 
+def first_paths(config: Config, widest: int, count: int) -> tuple[Array, Array, Array]:
+    """U, W and v of the widest networks of the first paths of `suprema`."""
+    U, W, v = draw(PAIR.shape[1], widest, chunks(PATHS, widest)[0], config.rng("suprema"))
+    return U[:count], W[:count], v[:count]
+
+
 def supremum(square: Array, widths: Array) -> Claim:
     """E sup_k e²(2^k n) / E e²(n), a quotient of two means over the same paths: its error by the delta method."""
     largest, first = square.max(axis=1), square[:, 0]

@@ -60,17 +60,18 @@ def run(config: Config) -> Result:
     (by_block, block_road), (astray, direction_road), (escaping, escape_roads) = (
         factors(config), direction(), escape_exponent(config),
     )  # fmt: skip
+    of_rates, recorded = rates(config, many)
     steepest = max(smooth, key=lambda found: abs(found.slope.slope + 1))
     return Result(
         claims=[
-            _fluctuation(config, wide, rows), _mean(wide), _paths(wide), *rates(config, many),
+            _fluctuation(config, wide, rows), _mean(wide), _paths(wide), *of_rates,
             _depth_rate(smooth), _one_limit(smooth), _outside(relu),
             _parameters(wide[0]), by_block, astray, escaping, conditioned(config),
         ],
         agreements=[
             *limit_roads(deep, probes), *layer_roads(steepest, relu, probes), *finite_roads(config, stacked),
             *(monte_carlo(found) for found in wide), pairing_roads(), finite_road(config), exponential_road(config),
-            control_road(many), block_road, direction_road, *escape_roads, *conditioned_roads(config),
+            control_road(many), *recorded, block_road, direction_road, *escape_roads, *conditioned_roads(config),
         ],
         experiment=(
             rf"$K_\theta$ of Neural ODEs with $T = 1$ and growing width $n$, at {COUNT} images of digits (3 and 8) and "
