@@ -182,18 +182,23 @@ def bounded_variances(curves: Mapping[str, Sequence[AtHorizon]]) -> Agreement:
     )
 
 
-def finite_kernels(config: Config, X: Mapping[str, Array]) -> Agreement:
-    """‖K_θ − K_∞‖ / ‖K_∞‖ of one network of the experiment, at T = 2."""
-    name, T, n, points = "erf", 2.0, 64, np.concatenate(list(X.values()))[::8]
-    net = NeuralODE(name, horizon=T)
-    theta, limit = net.init(n, DIM, seed=config.rng("spread", name, n, 0)), net.limit().ntk(points)
+def finite_kernels(config: Config, spreads: Sequence[Spread], X: Mapping[str, Array]) -> Agreement:
+    """‖K_θ − K_∞‖ / ‖K_∞‖ of the first network of each width, at T = 2."""
+    case, points = next(each for each in spreads if each.T == 2.0), np.concatenate(list(X.values()))[::8]
+    name, net = case.activation, NeuralODE(case.activation, horizon=case.T)
+    widths, firsts = np.unique(case.widths, return_index=True)
+    thetas = [net.init(n, DIM, seed=config.rng("spread", name, n, 0)) for n in widths.astype(int).tolist()]
+    limit = net.limit().ntk(points)
 
-    def error(road: Road) -> float:
-        return float(np.linalg.norm(road.kernel(net, theta, points) - limit) / np.linalg.norm(limit))
+    def errors(road: Road) -> Array:
+        change = np.stack([road.kernel(net, theta, points) for theta in thetas]) - limit
+        return np.asarray(np.linalg.norm(change, axis=(1, 2)) / np.linalg.norm(limit))
 
     return on_both(
-        rf"$\|K_\theta - K_\infty\| / \|K_\infty\|$ ({name}, $n = {n}$, $T = {T:g}$)", error, Gauss(6, 2), ("width",)
-    )
+        rf"$\|K_\theta - K_\infty\| / \|K_\infty\|$ ({name}, $n = {widths[0]:g}, \dots, {widths[-1]:g}$, "
+        rf"$T = {case.T:g}$)",
+        errors, Gauss(6, 2), ("width",), recorded=case.error[firsts],
+    )  # fmt: skip
 
 
 def monte_carlo(spreads: Sequence[Spread], curves: Mapping[str, Sequence[AtHorizon]]) -> Agreement:

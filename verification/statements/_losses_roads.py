@@ -8,7 +8,7 @@ from refimpl import linearize
 from verification import Agreement, Config, compare
 from verification.statements._by_hand import limit_kernel
 from verification.statements._data import Array
-from verification.statements._losses import kernel_difference, untrained
+from verification.statements._losses import Losses, kernel_difference, untrained
 from verification.statements._spectra_roads import limiting_spectrum
 from verification.statements._two_kernels import Road, on_both
 from verification.statements._wide_training import COUNT, SOLVER, Run, Study
@@ -17,11 +17,12 @@ from verification.statements._written_out import Descent, written_out
 EPS = float(np.finfo(float).eps)
 
 
-def roads(config: Config, study: Study) -> list[Agreement]:
+def roads(config: Config, case: Losses) -> list[Agreement]:
     """All of one activation."""
+    study = case.study
     return [
         closed_form(study), regression(study), limiting_spectrum(study).on("train", "test", "exponential", "rate"),
-        towards_test_inputs(study), initial_kernels(config, study), *descents(study), at_the_end(study),
+        towards_test_inputs(study), initial_kernels(config, case), *descents(study), at_the_end(study),
     ]  # fmt: skip
 
 
@@ -78,8 +79,9 @@ def towards_test_inputs(study: Study) -> Agreement:
     )
 
 
-def initial_kernels(config: Config, study: Study) -> Agreement:
+def initial_kernels(config: Config, case: Losses) -> Agreement:
     """One network that is not trained: how far the dynamics with its K_θ and with K_∞ come apart."""
+    study = case.study
     problem, n = study.problems["digits"], int(study.widths[-1])
     theta = untrained(config, study, "digits", n, 0)
 
@@ -89,7 +91,7 @@ def initial_kernels(config: Config, study: Study) -> Agreement:
     return on_both(
         rf"$\max_k \|u^k_{{\mathrm{{lin}}}}(K_{{\theta^0}}) - u^k_{{\mathrm{{lin}}}}(K_\infty)\| / \|u^0 - y\|$ on "
         rf"training and test inputs ({study.activation}, digits, $n = {n}$)",
-        apart, SOLVER, ("train", "test"),
+        apart, SOLVER, ("train", "test"), recorded=case.kernel[list(study.problems).index("digits"), -1, 0],
     )  # fmt: skip
 
 
@@ -132,4 +134,5 @@ def at_the_end(study: Study) -> Agreement:
     return on_both(
         rf"train and test loss at the last step ({study.activation}, random points, $n = {n}$)",
         found, SOLVER, ("exponential", "rate", "test-loss"), ("Gauss collocation", "scipy.integrate"),
+        recorded=np.asarray([run.loss[-1], run.test_loss[-1]]),
     )  # fmt: skip

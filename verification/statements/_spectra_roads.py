@@ -52,10 +52,11 @@ def trained_spectrum(study: Study) -> Agreement:
 
 
 def initial_spectrum(config: Config, case: Spectra, study: Study) -> Agreement:
-    """All eigenvalues of the first network of the narrowest and of the widest, at initialization."""
+    """All eigenvalues at initialization: of the first narrowest network, and of the widest with the smallest λ_min."""
     X = study.problems[case.source].X
-    ends = [int(case.widths[k]) for k in (0, -1)]
-    thetas = [initial_network(config, study.net, n, 0) for n in ends]
+    shown = ((0, 0), (int(case.eigenvalues[:, -1, 0].argmin()), -1))
+    ends = [int(case.widths[k]) for _, k in shown]
+    thetas = [initial_network(config, study.net, n, draw) for n, (draw, _) in zip(ends, shown, strict=True)]
 
     def spectra(road: Road) -> Array:
         return np.concatenate([np.linalg.eigvalsh(road.kernel(study.net, theta, X)) for theta in thetas])
@@ -63,6 +64,7 @@ def initial_spectrum(config: Config, case: Spectra, study: Study) -> Agreement:
     return on_both(
         rf"$\lambda_i(K_\theta)$ at initialization ({case.activation}, {case.source}, $n = {ends[0]}$ and {ends[1]})",
         spectra, SOLVER, ("eigenvalues", "limit", "weyl", "positive"),
+        recorded=np.concatenate([case.eigenvalues[at] for at in shown]),
     )  # fmt: skip
 
 
@@ -70,15 +72,17 @@ def trained_extremes(study: Study) -> Agreement:
     """λ_min and λ_max of the kernel at the end of training, and how far training moved it."""
     problem, run = study.problems["digits"], study.runs["digits"][0][0]
 
-    def found(road: Road) -> list[float]:
+    def extremes(start: Array, end: Array) -> Array:
+        values = np.linalg.eigvalsh(end)
+        return np.asarray([values[0], values[-1], np.linalg.norm(end - start, ord=2)])
+
+    def found(road: Road) -> Array:
         assert run.theta0 is not None
         assert run.theta is not None
-        start, end = (road.kernel(study.net, theta, problem.X) for theta in (run.theta0, run.theta))
-        values = np.linalg.eigvalsh(end)
-        return [float(values[0]), float(values[-1]), float(np.linalg.norm(end - start, ord=2))]
+        return extremes(*(road.kernel(study.net, theta, problem.X) for theta in (run.theta0, run.theta)))
 
     return on_both(
         rf"$\lambda_{{\min}}(K_\theta)$ and $\lambda_{{\max}}(K_\theta)$ at the end of training, and $\|K_\theta - "
         rf"K_{{\theta^0}}\|_2$ ({study.activation}, digits, $n = {int(study.widths[0])}$)",
-        found, SOLVER, ("weyl", "training", "drift"),
+        found, SOLVER, ("weyl", "training", "drift"), recorded=extremes(run.kernel[0], run.kernel[-1]),
     )  # fmt: skip

@@ -76,7 +76,7 @@ def run(config: Config) -> Result:
             *bessel(curves["identity"]), shallow_roads(curves, hidden), leading_terms(curves, hidden, X),
             long_horizons(X), smallest_eigenvalues(curves, X), second_coefficient_road(fall),
             monte_carlo(spreads, curves), bounded_variances(curves), *coefficients(constants),
-            finite_kernels(config, X),
+            finite_kernels(config, spreads, X),
         ],
         experiment=(
             rf"$K_\infty$ and $K_\infty^L$ at horizons $T$ from 1/64 up, $\sigma = 1$, on {COUNT} digits and {COUNT} "

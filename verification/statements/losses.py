@@ -43,7 +43,7 @@ def run(config: Config) -> Result:
                 r"networks, extrapolated to $n = \infty$ with a bias $C/n$; {decided}).",
             ),
         ],
-        agreements=[agreement for study in studies for agreement in roads(config, study)],
+        agreements=[agreement for case in found for agreement in roads(config, case)],
         experiment=(
             rf"Gradient descent (5) on {COUNT} images of digits (3 and 8) and, apart from them, on {COUNT} random "
             rf"points of the sphere $S^{{63}}$ labelled by a random hyperplane, targets $\pm 1$, $T = 1$, "
