@@ -16,7 +16,7 @@ from verification.statements._goursat import arc_cosine_dual
 from verification.statements._pairings import trace_moment
 from verification.statements._thm1_edges import blocks_at_infinity, factors
 from verification.statements._thm1_quadratic import scalar_kernel
-from verification.statements._thm1_rates import corrected_exponent, linear_bias
+from verification.statements._thm1_rates import fitted_exponent, linear_bias
 from verification.statements._thm1_roads import control_road, pairing_roads
 from verification.statements._thm1_suprema import suprema, supremum
 
@@ -98,7 +98,7 @@ def test_one_layer_written_out_is_its_closed_form() -> None:
 def test_the_next_order_does_not_shift_a_corrected_exponent() -> None:
     widths = np.asarray([8.0, 16.0, 32.0, 64.0])
     values = 3 / widths * np.exp(2 / widths)
-    found = corrected_exponent(widths, values, 0.01 * values)
+    found = fitted_exponent(widths, values, 0.01 * values, 1)
     assert abs(found.value + 1) < 1e-12
     assert 0 < found.half < found.wider
 

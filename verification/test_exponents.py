@@ -40,7 +40,8 @@ def test_intervals_of_95_percent_hold_the_true_exponent_19_times_in_20() -> None
     [
         (-0.55, Verdict.HOLDS),  # meets -1/2 and falls
         (-0.05, Verdict.FAILS),  # misses -1/2 and may stay where it is
-        (-1.0, Verdict.UNDECIDED),  # falls, at another rate
+        (-1.0, Verdict.FAILS),  # falls, at another rate
+        (-0.25, Verdict.FAILS),
         (0.4, Verdict.FAILS),
     ],
 )
@@ -56,6 +57,7 @@ def test_an_interval_that_holds_both_the_rate_and_zero_decides_nothing() -> None
 
 def test_a_faster_fall_is_at_most_the_rate() -> None:
     assert Exponent(-1.0, 0.1, 0.2).at_most(-0.5) is Verdict.HOLDS
+    assert Exponent(-0.25, 0.1, 0.2).at_most(-0.5) is Verdict.FAILS
 
 
 def test_a_bias_of_one_over_n_is_removed_from_a_limit_and_another_limit_fails() -> None:
@@ -64,3 +66,11 @@ def test_a_bias_of_one_over_n_is_removed_from_a_limit_and_another_limit_fails() 
     assert good.verdict() is Verdict.HOLDS
     assert abs(good.value - 1) < 5 * good.half / 2  # half is two standard errors
     assert Limit.of(2 - 3 / WIDTHS + noise / 4, WIDTHS).verdict() is Verdict.FAILS
+    assert Limit.of(1.5 + 3 / WIDTHS + noise / 4, WIDTHS).verdict() is Verdict.FAILS  # it comes nearer, but not to 1
+
+
+def test_a_bias_that_still_bends_decides_nothing() -> None:
+    noise = np.random.default_rng(2).standard_normal((40, WIDTHS.size)) / np.sqrt(WIDTHS)
+    bent = Limit.of(1 + 40 / WIDTHS - 800 / WIDTHS**2 + noise / 10, WIDTHS)
+    assert bent.score > 1
+    assert bent.verdict() is Verdict.UNDECIDED

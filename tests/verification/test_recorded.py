@@ -162,7 +162,8 @@ def descent_roads(factor: float) -> list[Agreement]:
 @pytest.mark.parametrize(
     "roads",
     [
-        initial_spectrum, trained_extremes, trained_spectrum, at_the_end, initial_kernels, finite_kernels, descent_roads,
+        initial_spectrum, trained_extremes, trained_spectrum, at_the_end, initial_kernels, finite_kernels,
+        descent_roads,
     ],
 )  # fmt: skip
 def test_a_recorded_number_that_is_off_is_seen_by_its_second_road(roads: Callable[[float], list[Agreement]]) -> None:

@@ -31,7 +31,7 @@ class Exponent:
         return decided(self.value - self.wider, self.value + self.wider)
 
     def meets(self, predicted: float) -> Verdict:
-        """Verdict on n^predicted for a predicted < 0."""
+        """Verdict on n^predicted for a predicted < 0: an interval that misses it refutes it, on either side."""
         return self._verdict(abs(self.value - predicted) <= self.wider)
 
     def at_most(self, predicted: float) -> Verdict:
@@ -39,17 +39,15 @@ class Exponent:
         return self._verdict(self.value - self.wider <= predicted)
 
     def _verdict(self, consistent: bool) -> Verdict:
-        """One that falls at another rate, or meets the prediction and 0 alike, decides nothing."""
-        if consistent:
-            return Verdict.HOLDS if self.falls else Verdict.UNDECIDED
-        return Verdict.UNDECIDED if self.falls else Verdict.FAILS
+        """One that meets the prediction and 0 alike decides nothing."""
+        if not consistent:
+            return Verdict.FAILS
+        return Verdict.HOLDS if self.falls else Verdict.UNDECIDED
 
     def scope(self, verdict: Verdict) -> str:
         """Why `verdict` is undecided, if it is."""
         if verdict is not Verdict.UNDECIDED:
             return ""
-        if self.falls:
-            return f"The {LEVEL:.1%} interval of an exponent, {self.value:.2f} ± {self.wider:.2f}, is off."
         return f"The 95 % interval of an exponent, {self.value:.2f} ± {self.half:.2f}, reaches 0."
 
 
@@ -59,6 +57,8 @@ class Limit:
 
     Parameters
     ----------
+    curved : (float, float)
+        The same with a bias C/n + D/n², and the half-width of its interval at `LEVEL`.
     nears : bool
         Whether the mean is closer to one at the largest width than at the smallest.
     """
@@ -66,13 +66,14 @@ class Limit:
     value: float
     half: float
     wider: float
+    curved: tuple[float, float]
     nears: bool
 
     @classmethod
     def of(cls, values: Array, widths: Array) -> Limit:
-        """From values (draws, W), with a bias C/n."""
-        means = np.abs(values.mean(axis=0) - 1)
-        return cls(*at_infinite_width(values, widths), bool(means[-1] < means[0]))
+        """From values (draws, W) at three widths or more, with a bias C/n."""
+        means, (curved, _, wider) = np.abs(values.mean(axis=0) - 1), at_infinite_width(values, widths, 2)
+        return cls(*at_infinite_width(values, widths), (curved, wider), bool(means[-1] < means[0]))
 
     @property
     def decided(self) -> str:
@@ -85,10 +86,11 @@ class Limit:
         return abs(self.value - 1) / self.wider
 
     def verdict(self, allowed: float = 1.0) -> Verdict:
-        """Verdict on the limit one, for a `score` up to `allowed`."""
+        """Verdict on the limit one, for a `score` up to `allowed`: it fails where D/n² does not mend it."""
         if self.score <= allowed:
             return Verdict.HOLDS
-        return Verdict.UNDECIDED if self.nears else Verdict.FAILS
+        value, wider = self.curved
+        return Verdict.UNDECIDED if self.nears and abs(value - 1) <= allowed * wider else Verdict.FAILS
 
     def scope(self, verdict: Verdict) -> str:
         """Why `verdict` is undecided, if it is."""

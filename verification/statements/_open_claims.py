@@ -15,7 +15,7 @@ from verification.statements._open_features import Features
 from verification.statements._open_linear import Linear
 from verification.statements._open_optimizers import EPS, Followed, all_epochs, linear_model, mean_epoch
 from verification.statements._open_rates import Grid
-from verification.statements._statistics import LEVEL, decided
+from verification.statements._statistics import LEVEL, below, decided
 
 MARGIN = 0.06
 """Largest deviation of a slope in L: the next term of the error, O(1/L), is 1/32 and 1/128 at the ends of the fit."""
@@ -161,7 +161,8 @@ def features(found: Features) -> list[Claim]:
         if abs(better - 1) >= abs(worst):
             worst, allowed = better - 1, abs(better - coarse) + error / constant
     before, after = (float(np.mean([getattr(run, what) for run in found.rich[-1]])) for what in ("before", "after"))
-    stays, gains = (limit - wider > 0 for limit, _, wider in limits.values())
+    # A limit above 0 is one whose negative is below it.
+    stays, gains = (below(-limit - wider, -limit + wider, 0.0) for limit, _, wider in limits.values())
     deciding = {what: decided(limit - wider, limit + wider) for what, (limit, _, wider) in limits.items()}
     drift = float(np.mean([run.drift for run in found.rich[-1]]))
     n = int(found.widths[-1])
@@ -186,9 +187,9 @@ def features(found: Features) -> list[Claim]:
             r"one; the second derivative of $K$, $O(1/n)$, meets steps of $\theta$ of size $1/\alpha$ twice (measured: "
             r"the limit of $D + C n^{-1/2}$, which is what the first derivative adds; "
             rf"{deciding['drift']}).",
-            Verdict.HOLDS if stays else Verdict.UNDECIDED,
+            stays,
             measured=limits["drift"][0], predicted="> 0", uncertainty=limits["drift"][1],
-            scope="" if stays else f"Too few networks: the {LEVEL:.1%} interval holds 0.",
+            scope=f"Too few networks: the {LEVEL:.1%} interval holds 0." if stays is Verdict.UNDECIDED else "",
         ),
         Claim(
             "feature-alignment",
@@ -196,9 +197,10 @@ def features(found: Features) -> list[Claim]:
             rf"{before:.2f} to {after:.2f} at $n = {n}$ and $\alpha = n^{{-1/2}}$, a gain that stays as $n \to "
             rf"\infty$; at $\alpha = 1$ it falls as $n^{{{lazy_gain.value:.1f} \pm {lazy_gain.half:.1f}}}$ (measured: "
             rf"the gain at $n \to \infty$; {deciding['gain']}).",
-            Verdict.HOLDS_WITH_SCOPE if gains else Verdict.UNDECIDED,
+            Verdict.HOLDS_WITH_SCOPE if gains is Verdict.HOLDS else gains,
             measured=limits["gain"][0], predicted="> 0", uncertainty=limits["gain"][1],
-            scope="Seen, on random points with balanced labels; no theorem here covers it." if gains
+            scope="Seen, on random points with balanced labels; no theorem here covers it."
+            if gains is Verdict.HOLDS
             else "Too few networks.",
         ),
     ]  # fmt: skip

@@ -111,6 +111,17 @@ class Prediction:
         deep = (self.depths >= SHALLOWEST) & (self.depths <= deepest)
         return float(np.polyfit(np.log(self.depths[deep]), np.log(self.square[deep]) / 2, 1)[0])
 
+    @property
+    def exponent(self) -> tuple[float, float]:
+        """Exponent of the root of `square` as L → ∞, and its error.
+
+        That of one doubling of L is off by O(1/L), which is removed. `error` moves it by error/(2 log 2) at either end
+        of two doublings, one of them counted twice.
+        """
+        local = np.diff(np.log2(self.square)) / 2
+        once = 2 * local[1:] - local[:-1]
+        return float(once[-1]), float(abs(once[-1] - once[-2]) + 3 * self.error / np.log(2))
+
 
 def monte_carlo(cases: Sequence[Draws], limit: Prediction) -> list[Agreement]:
     """Finite networks against n = ∞ where an input has several wrong signs, so that the mean is not one event."""

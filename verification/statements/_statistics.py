@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy import stats
 
+from verification import Verdict
 from verification.statements._data import Array
 
 LEVEL = 0.999
@@ -21,10 +24,13 @@ def student(values: Array) -> tuple[float, float, float]:
     return float(values.mean()), half, wider
 
 
-def at_infinite_width(values: Array, widths: Array) -> tuple[float, float, float]:
-    """`student` of lim values (draws, widths), extrapolated draw by draw with a bias C/n; the variance falls as 1/n."""
+def at_infinite_width(values: Array, widths: Array, orders: int = 1) -> tuple[float, float, float]:
+    """`student` of lim values (draws, widths), extrapolated draw by draw with a bias C/n + … + D/n^orders.
+
+    The variance falls as 1/n.
+    """
     weights = np.sqrt(widths)
-    design = np.stack([np.ones_like(widths), 1 / widths], axis=1)
+    design = widths[:, None] ** -np.arange(orders + 1.0)
     intercept = (np.linalg.pinv(design * weights[:, None]) * weights)[0]
     return student(values @ intercept)
 
@@ -60,6 +66,38 @@ def decided(low: float, high: float) -> str:
     'decided by the 99.9% interval, $-0.771$ to $-0.5$'
     """
     return rf"decided by the {LEVEL:.1%} interval, ${low:.3g}$ to ${high:.3g}$"
+
+
+def meets(low: float, high: float, predicted: float) -> Verdict:
+    """Verdict on a power `predicted` < 0, from the interval of an exponent.
+
+    It fails where the interval misses it, on either side; an interval that holds 0 as well decides nothing.
+
+    Examples
+    --------
+    >>> [meets(*found, -0.5).value for found in ((-0.6, -0.4), (-0.3, -0.1), (-1.1, -0.9), (-0.9, 0.1))]
+    ['holds', 'fails-as-stated', 'fails-as-stated', 'undecided']
+    """
+    if not low <= predicted <= high:
+        return Verdict.FAILS
+    return Verdict.HOLDS if high < 0 else Verdict.UNDECIDED
+
+
+def below(low: float, high: float, bound: float) -> Verdict:
+    """Verdict on a number below `bound`, from its interval.
+
+    Examples
+    --------
+    >>> [below(*found, 1.0).value for found in ((0.1, 0.9), (0.9, 1.1), (1.1, 1.9))]
+    ['holds', 'undecided', 'fails-as-stated']
+    """
+    return Verdict.HOLDS if high < bound else Verdict.FAILS if low > bound else Verdict.UNDECIDED
+
+
+def jointly(verdicts: Iterable[Verdict]) -> Verdict:
+    """One false case fails all, then one open case leaves all open."""
+    found = set(verdicts)
+    return next((verdict for verdict in (Verdict.FAILS, Verdict.UNDECIDED) if verdict in found), Verdict.HOLDS)
 
 
 def largest_score(draws: Array, expected: Array) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from verification.statements._data import Array
 from verification.statements._ensembles import batch, draw
 from verification.statements._escape import escape
 from verification.statements._goursat import solve
-from verification.statements._statistics import LEVEL, decided, interval
+from verification.statements._statistics import LEVEL, decided, interval, jointly, meets
 
 CONDITIONED = {16: 1000, 32: 1000, 64: 500, 128: 250}
 """Networks by width."""
@@ -143,7 +143,7 @@ def conditioned(config: Config) -> Claim:
     )
     low, high = interval(spreads, LEVEL)
     below, above = interval(biases, LEVEL)
-    holds = low <= -0.5 <= high < 0 and below <= -1 <= above < 0
+    verdict = jointly([meets(low, high, -0.5), meets(below, above, -1.0)])
     half = float(np.diff(interval(spreads, 0.95))[0]) / 2
     return Claim(
         "quadratic-conditioned",
@@ -153,10 +153,13 @@ def conditioned(config: Config) -> Claim:
         rf"{decided(low, high)}), and their median comes to 1, "
         rf"$1/n$ being within the interval (exponent {bias:.2f}, 95 %: {interval(biases, 0.95)[0]:.2f} to "
         rf"{interval(biases, 0.95)[1]:.2f}).",
-        Verdict.HOLDS_WITH_SCOPE if holds else Verdict.UNDECIDED,
+        Verdict.HOLDS_WITH_SCOPE if verdict is Verdict.HOLDS else verdict,
         measured=spread, predicted=-0.5, uncertainty=half,
-        scope=("For quadratic $\\phi$ convergence in probability, of quantiles and conditioned on no blow-up, only."
-               if holds else "An interval of an exponent misses its prediction or reaches 0."),
+        scope={
+            Verdict.HOLDS: r"For quadratic $\phi$ convergence in probability only, of quantiles and conditioned on no "
+            "blow-up.",
+            Verdict.UNDECIDED: "The interval of an exponent reaches 0: too few networks.",
+        }.get(verdict, ""),
     )  # fmt: skip
 
 

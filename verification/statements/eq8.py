@@ -31,8 +31,6 @@ COUNT, TESTED = 8, 4
 TRAINED = 1e-6
 """Part of the initial loss at which training counts as complete."""
 
-SLOW = "It falls, but its interval misses the predicted rate: too few or too narrow networks, or another rate."
-
 
 def run(config: Config) -> Result:
     given = tasks(config, COUNT, TESTED)
@@ -190,12 +188,11 @@ def _exponents(studies: Sequence[Study], quantity: str) -> dict[str, Array]:
 def _rate(id: str, studies: Sequence[Study], quantity: str, predicted: float, text: str) -> Claim:
     found = [student(paths) for paths in _exponents(studies, quantity).values()]
     on_rate = all(abs(mean - predicted) <= wider and mean + half < 0 for mean, half, wider in found)
-    falls = all(mean + half < 0 for mean, half, _ in found)
-    rises = any(mean - wider > 0 for mean, _, wider in found)
+    misses = any(abs(mean - predicted) > wider for mean, _, wider in found)
     mean, half, wider = max(found, key=lambda one: abs(one[0] - predicted) / one[2])
     text = f"{text} (measured: the exponent; {decided(mean - wider, mean + wider)})."
-    verdict = Verdict.HOLDS if on_rate else Verdict.FAILS if rises else Verdict.UNDECIDED
-    scope = "" if on_rate else SLOW if falls else "The interval of the exponent does not exclude that it is positive."
+    verdict = Verdict.HOLDS if on_rate else Verdict.FAILS if misses else Verdict.UNDECIDED
+    scope = "" if on_rate or misses else "The interval of the exponent does not exclude that it is positive."
     return Claim(id, text, verdict, measured=mean, predicted=predicted, uncertainty=half, scope=scope)
 
 

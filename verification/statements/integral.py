@@ -13,7 +13,7 @@ from verification.statements._finite_fields import Fields, finite_fields
 from verification.statements._goursat import Solution, hermite_dual, solve
 from verification.statements._integral_report import figure, term_table
 from verification.statements._integral_roads import roads
-from verification.statements._statistics import LEVEL, decided, interval, largest_score, mean_square_exponent
+from verification.statements._statistics import LEVEL, decided, interval, largest_score, mean_square_exponent, meets
 
 ID = "integral"
 TITLE = "The integral form of the limiting kernel, and what its symbols mean"
@@ -128,16 +128,16 @@ def _field(
     square = np.stack([case.distance(what, limits)[1].mean(axis=1)[:draws] for case in wide], axis=1)
     slope, samples = mean_square_exponent(square, widths, config.rng("bootstrap", what))
     (low, high), (low95, high95) = interval(samples, LEVEL), interval(samples, 0.95)
-    inside = low <= -0.5 <= high and high < 0
+    verdict = meets(low, high, -0.5)
     return Claim(
         f"field-{what.lower()}",
         rf"${finite}$ tends to ${symbol}$ on the whole square of times, as $n^{{-1/2}}$ in the root mean square "
         rf"(measured: the exponent of $n$; {decided(low, high)}).",
-        Verdict.HOLDS if inside else Verdict.UNDECIDED,
+        verdict,
         measured=slope,
         predicted=-0.5,
         uncertainty=(high95 - low95) / 2,
-        scope="" if inside else f"The {LEVEL:.1%} interval misses $-1/2$: too few networks, or another rate.",
+        scope=f"The {LEVEL:.1%} interval reaches 0: too few networks." if verdict is Verdict.UNDECIDED else "",
     )
 
 

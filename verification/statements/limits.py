@@ -28,7 +28,9 @@ from verification.statements._statistics import (
     at_infinite_width,
     decided,
     interval,
+    jointly,
     mean_square_exponent,
+    meets,
 )
 
 ID = "limits"
@@ -44,6 +46,8 @@ COUNT = 2
 
 TOLERANCE = 0.05
 """Largest deviation of an exponent in L from −1: the next order of the expansion, over depths from 16 on."""
+
+REACHES_ZERO = f"The {LEVEL:.1%} interval of an exponent reaches 0: too few networks."
 
 
 def run(config: Config) -> Result:
@@ -154,7 +158,7 @@ def _order(name: str, what: str, plane: Plane, origin: Origin = Origin.OURS) -> 
 
 def _width(config: Config, both: list[Plane]) -> Claim:
     found = [mean_square_exponent(p.square[:, :, -1], p.widths, config.rng("bootstrap", k)) for k, p in enumerate(both)]
-    inside = [low <= -0.5 <= high and high < 0 for low, high in (interval(samples, LEVEL) for _, samples in found)]
+    verdict = jointly(meets(*interval(samples, LEVEL), -0.5) for _, samples in found)
     slope, samples = max(found, key=lambda pair: abs(pair[0] + 0.5))
     low, high = interval(samples, 0.95)
     return Claim(
@@ -162,11 +166,11 @@ def _width(config: Config, both: list[Plane]) -> Claim:
         r"$L \to \infty$ first: NTK and covariance of $f$ of the Neural ODE approach their limits as $n^{-1/2}$ in the "
         r"root mean square (measured: the exponent furthest from $-1/2$; "
         rf"{decided(*interval(samples, LEVEL))}).",
-        Verdict.HOLDS if all(inside) else Verdict.UNDECIDED,
+        verdict,
         measured=slope,
         predicted=-0.5,
         uncertainty=(high - low) / 2,
-        scope="" if all(inside) else f"A {LEVEL:.1%} interval misses $-1/2$: too few networks, or another rate.",
+        scope=REACHES_ZERO if verdict is Verdict.UNDECIDED else "",
     )
 
 
@@ -199,16 +203,16 @@ def _together(config: Config, plane: Plane) -> Claim:
     widths = plane.widths[[i for i, _ in pairs]]
     slope, samples = mean_square_exponent(square, widths, config.rng("bootstrap", "path"))
     (low, high), (low95, high95) = interval(samples, LEVEL), interval(samples, 0.95)
-    inside = low <= -0.5 <= high and high < 0
+    verdict = meets(low, high, -0.5)
     return Claim(
         "together",
         r"With both limits at once, $L = n/4 \to \infty$, the NTK approaches the same $K_\infty$ as $n^{-1/2}$ "
         rf"(measured: the exponent over $n = {widths[0]:g}, \dots, {widths[-1]:g}$; {decided(low, high)}).",
-        Verdict.HOLDS if inside else Verdict.UNDECIDED,
+        verdict,
         measured=slope,
         predicted=-0.5,
         uncertainty=(high95 - low95) / 2,
-        scope="" if inside else f"The {LEVEL:.1%} interval misses $-1/2$: too few networks, or another rate.",
+        scope=REACHES_ZERO if verdict is Verdict.UNDECIDED else "",
     )
 
 

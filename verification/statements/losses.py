@@ -12,6 +12,7 @@ from verification.statements._exponents import Limit, exponent
 from verification.statements._losses import Losses, losses
 from verification.statements._losses_report import figure, tables
 from verification.statements._losses_roads import roads
+from verification.statements._statistics import jointly
 from verification.statements._wide_training import COUNT, trained
 
 ID = "losses"
@@ -88,7 +89,6 @@ def _together(found: Sequence[Losses], which: int, id: str, inputs: str) -> Clai
         (exponent(case.study.widths, case.gap[..., which]) for case in found), key=lambda e: abs(e.value + 0.5)
     )
     verdict, change = worst.meets(-0.5), own.at_most(-0.5)
-    both = next((v for v in (Verdict.FAILS, Verdict.UNDECIDED) if v in (verdict, change)), Verdict.HOLDS)
     return Claim(
         id,
         rf"At every step the outputs on the {inputs} inputs are those of the linearised dynamics with $K_\infty$ up to "
@@ -96,7 +96,7 @@ def _together(found: Sequence[Losses], which: int, id: str, inputs: str) -> Clai
         r"of $\max_k \|u^k_{\mathrm{lin}}(K_{\theta^0}) - u^k_{\mathrm{lin}}(K_\infty)\| / \|u^0 - y\|$; "
         rf"{worst.decided}), and the kernel changes in training (exponent {own.value:.2f} ± {own.half:.2f}; "
         rf"{own.decided}). The difference itself, of the few trained networks: {direct.value:.2f} ± {direct.half:.2f}.",
-        both,
+        jointly([verdict, change]),
         measured=worst.value,
         predicted=-0.5,
         uncertainty=worst.half,

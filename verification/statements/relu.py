@@ -29,7 +29,7 @@ from verification.statements._relu_deep_report import floors as deep_floors
 from verification.statements._relu_reference import floor, references, roads
 from verification.statements._relu_report import figure, floors, slopes, wide
 from verification.statements._relu_wide import FLAT, SHALLOWEST, Draws, Prediction, leading, monte_carlo
-from verification.statements._statistics import LEVEL, decided, interval, mean_square_exponent
+from verification.statements._statistics import LEVEL, decided, interval, jointly, mean_square_exponent, meets
 
 ID = "relu"
 TITLE = "With ReLU the gradient difference remains constant as the depth increases"
@@ -217,16 +217,27 @@ def _mean_square(config: Config, many: list[Draws], limit: Prediction) -> Claim:
     predicted = limit.slope(case.width / 4)
     slope, samples = mean_square_exponent(case.square[:, part], case.depths[part], config.rng("bootstrap", case.width))
     (low, high), (low95, high95) = interval(samples, LEVEL), interval(samples, 0.95)
-    inside = low <= predicted <= high and high < 0
+    verdict = mean_square_verdict((low, high), predicted, limit.exponent)
+    tail, error = limit.exponent
     return Claim(
         "gradient-mean-square",
         r"Over random networks the root mean square of $\|\nabla_\theta f^L - \nabla_\theta f\|$ decays as $L^{-1/2}$, "
-        r"because a share $p/L$ of the neurons of the last layer has the wrong sign (measured: the slope over "
-        rf"$L = {case.depths[part][0]:g}, \dots, {case.depths[part][-1]:g}$; predicted: that at infinite width over "
-        rf"the same depths, which tends to $-1/2$; {decided(low, high)}).",
-        Verdict.HOLDS if inside else Verdict.UNDECIDED,
-        measured=slope,
-        predicted=predicted,
-        uncertainty=(high95 - low95) / 2,
-        scope="" if inside else f"The {LEVEL:.1%} interval misses the prediction: too few networks, or another rate.",
+        r"because a share $p/L$ of the neurons of the last layer has the wrong sign (measured: the slope at infinite "
+        r"width as $L \to \infty$, from the recursion for two depths; the networks by themselves do not tell it from "
+        rf"every other rate: over $L = {case.depths[part][0]:g}, \dots, {case.depths[part][-1]:g}$ their slope is "
+        rf"${slope:.2f}$, 95 %: ${low95:.2f}$ to ${high95:.2f}$, at infinite width ${predicted:.2f}$; "
+        rf"{decided(low, high)}, which must hold the latter and not 0).",
+        verdict,
+        measured=tail,
+        predicted=-0.5,
+        uncertainty=error,
+        scope=f"The {LEVEL:.1%} interval of the networks reaches 0: too few." if verdict is Verdict.UNDECIDED else "",
     )
+
+
+def mean_square_verdict(
+    networks: tuple[float, float], predicted: float, limit: tuple[float, float]
+) -> Verdict:  # fmt: skip
+    """From the interval of the networks' slope, that at infinite width over the same depths, and its limit ± error."""
+    tail, error = limit
+    return jointly([meets(*networks, predicted), meets(tail - error, tail + error, -0.5)])

@@ -10,7 +10,7 @@ from verification import Claim, Config, Origin, Result, Verdict
 from verification.fit import second_term
 from verification.statements._data import DIM, inputs
 from verification.statements._depths import SHALLOWEST, Depths, apart, layer_roads, limit_roads, resnets
-from verification.statements._statistics import LEVEL, RESOLUTION, decided, interval, student
+from verification.statements._statistics import LEVEL, RESOLUTION, decided, interval, jointly, meets, student
 from verification.statements._thm1_edges import direction, factors
 from verification.statements._thm1_figures import depth_table, draw, width_table
 from verification.statements._thm1_quadratic import conditioned, conditioned_roads, escape_exponent
@@ -40,7 +40,7 @@ PARAMETERISATION = (
     r"function grows linearly in $n$ and has no limit."
 )
 
-OFF_RATE = f"The error falls, but its {LEVEL:.1%} interval misses $n^{{-1/2}}$: too few paths, or another rate."
+REACHES_ZERO = f"The {LEVEL:.1%} interval of the exponent reaches 0: too few paths."
 
 
 def run(config: Config) -> Result:
@@ -101,7 +101,7 @@ def run(config: Config) -> Result:
             r"Middle: mean and spread over thousands of networks. "
             r"Below: infinitely wide ResNets; ReLU is outside the hypothesis."
         ),
-        tables=[width_table(wide, rows), rate_table(many), depth_table(deep)],
+        tables=[width_table(wide, rows), rate_table(config, many), depth_table(deep)],
         scope=(
             "Almost sure convergence is a statement on infinitely many widths of almost every array: finitely many "
             "widths and paths are consistent with it and cannot prove it."
@@ -122,7 +122,7 @@ def _fluctuation(config: Config, wide: Sequence[Widths], rows: Mapping[str, slic
             samples = path_slopes(np.sqrt(square[chosen].mean(axis=1)), case.widths)
             found.append((float(path_slopes(np.sqrt(square.mean(axis=0)), case.widths)), samples))
     intervals = [interval(samples, LEVEL) for _, samples in found]
-    inside, falls = [low <= -0.5 <= high for low, high in intervals], all(high < 0 for _, high in intervals)
+    verdict = jointly(meets(*one, -0.5) for one in intervals)
     slope, samples = max(found, key=lambda pair: abs(pair[0] + 0.5))
     low, high = interval(samples, 0.95)
     return Claim(
@@ -130,11 +130,11 @@ def _fluctuation(config: Config, wide: Sequence[Widths], rows: Mapping[str, slic
         r"$K_\theta \to K_\infty$: the root mean square of $\|K_\theta - K_\infty\| / \|K_\infty\|$ over random "
         r"networks decays as $n^{-1/2}$ (measured: the exponent furthest from $-1/2$; "
         rf"{decided(*interval(samples, LEVEL))}).",
-        Verdict.HOLDS_WITH_SCOPE if all(inside) else Verdict.UNDECIDED if falls else Verdict.FAILS,
+        Verdict.HOLDS_WITH_SCOPE if verdict is Verdict.HOLDS else verdict,
         measured=slope,
         predicted=-0.5,
         uncertainty=(high - low) / 2,
-        scope=PARAMETERISATION if all(inside) else OFF_RATE,
+        scope=PARAMETERISATION if verdict is Verdict.HOLDS else REACHES_ZERO,
     )
 
 
@@ -166,17 +166,17 @@ def _paths(wide: Sequence[Widths]) -> Claim:
     closer = sum(int(np.sum(error[:, -1] < error[:, 0])) for error, _ in errors)
     everything = sum(len(error) for error, _ in errors)
     slope, half, wider = student(np.concatenate([path_slopes(*pair) for pair in errors]))
-    on_rate = abs(slope + 0.5) <= wider and slope + wider < 0
+    verdict = meets(slope - wider, slope + wider, -0.5)
     return Claim(
         "paths",
         rf"Along nested networks single paths approach $K_\infty$, {closer} of {everything} of them with a smaller "
         r"error at the largest width than at the smallest (measured: the exponent of a path, in the mean; "
         rf"{decided(slope - wider, slope + wider)}).",
-        Verdict.HOLDS if on_rate else Verdict.UNDECIDED if slope + wider < 0 else Verdict.FAILS,
+        verdict,
         measured=slope,
         predicted=-0.5,
         uncertainty=half,
-        scope="" if on_rate else OFF_RATE,
+        scope=REACHES_ZERO if verdict is Verdict.UNDECIDED else "",
     )
 
 
@@ -218,11 +218,10 @@ def _outside(found: Depths) -> Claim:
         r"ReLU, outside the hypothesis because $\phi'$ jumps: at infinite width $K_\infty^L$ still approaches "
         rf"$K_\infty$ as $1/L$ (measured: the slope; {second_term(TOLERANCE, SHALLOWEST, -1)}; relative "
         rf"difference of Richardson's limit: {difference:.0e}).",
-        Verdict.HOLDS if holds else Verdict.UNDECIDED,
+        Verdict.HOLDS if holds else Verdict.FAILS,
         measured=found.slope.slope,
         predicted=-1,
         uncertainty=found.slope.uncertainty,
-        scope="" if holds else "No theorem predicts this rate for ReLU.",
     )
 
 
@@ -239,9 +238,9 @@ def _parameters(case: Widths) -> Claim:
         r"$x$, but $\nabla_W f$ is $\sqrt{n}$ times and the $W$ block of $K_\theta$ is $n$ times as large (measured: "
         rf"the exponent with which that block grows; that of all of $K_\theta$ is {total:.2f}, and must be above "
         rf"$1/2$; decided at $\pm {max(wider, GROWTH):.2g}$, the wider of {GROWTH} and the {LEVEL:.1%} interval).",
-        Verdict.HOLDS_WITH_SCOPE if diverges else Verdict.UNDECIDED,
+        Verdict.HOLDS_WITH_SCOPE if diverges else Verdict.FAILS,
         measured=slope,
         predicted=1,
         uncertainty=half,
-        scope=PARAMETERISATION if diverges else "The literal kernel does not grow as a factor $n$ predicts.",
+        scope=PARAMETERISATION if diverges else "",
     )

@@ -1,0 +1,114 @@
+"""Data that contradict a claim make it fail, whatever it is measured by; data that bear it out do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from verification import Claim, Config, Verdict
+from verification.statements import _horizon_claims as horizon
+from verification.statements import _quadratic_claims as quadratic
+from verification.statements import _thm1_rates as rates
+from verification.statements import _thm1_suprema as suprema
+from verification.statements import limits, spectra, thm1
+from verification.statements._data import Array
+from verification.statements._ensembles import Ensemble
+from verification.statements._horizon_networks import Spread
+from verification.statements._initial_spectra import Spectra
+from verification.statements._plane import Plane
+from verification.statements._quadratic_runs import Below
+from verification.statements._widths import Widths
+from verification.statements.relu import mean_square_verdict
+
+N = np.asarray([64.0, 128.0, 256.0, 512.0])
+
+LIMIT = np.asarray([[2.0, 0.5], [0.5, 1.0]])
+
+CONFIG = Config("contradicted")
+
+
+def kernels(exponent: float, draws: int = 100) -> Array:
+    """K_∞ and a random error n^exponent, shape (draws, widths, 2, 2)."""
+    noise = np.random.default_rng(0).standard_normal((draws, N.size, 2, 2))
+    return np.asarray(LIMIT + N[:, None, None] ** exponent * (noise + noise.transpose(0, 1, 3, 2)) / 2)
+
+
+def nested(exponent: float, block: float = 1.0, shift: float = 0.0) -> Widths:
+    """K_θ, off by `shift` in the limit, and a literal kernel with n^block more."""
+    K = kernels(exponent) + shift * LIMIT
+    return Widths("softplus", N, K, LIMIT, K[..., :1, :1] + N[:, None, None] ** block)
+
+
+def independent(spread: float, bias: float) -> Ensemble:
+    """e with a standard deviation n^spread/10 and a mean n^bias."""
+    n, rng, draws = N / 8, np.random.default_rng(1), 4000
+    errors = tuple(width**bias + width**spread / 10 * rng.standard_normal(draws) for width in n)
+    mean = np.asarray([e.mean() for e in errors])
+    error = np.asarray([e.std(ddof=1) for e in errors]) / np.sqrt(draws)
+    return Ensemble("identity", n, errors, tuple(np.empty((draws, 0)) for _ in n), mean, error, 0.0)
+
+
+def eigenvalues(exponent: float, shift: float = 0.0) -> list[Spectra]:
+    """Of kernels that come to (1 + shift) K_∞ as 1/n."""
+    K = kernels(exponent) + shift * (1 + 1 / N[:, None, None]) * LIMIT
+    return [Spectra("softplus", "sphere", N, K, LIMIT)]
+
+
+def plane(exponent: float) -> Plane:
+    depths = N[:-1] / 4
+    K = np.repeat(kernels(exponent)[:, :, None], depths.size + 1, axis=2)
+    return Plane(N, depths, K, np.repeat(LIMIT[None], depths.size + 1, axis=0))
+
+
+def single_numbers(exponent: float) -> tuple[Array, Array]:
+    """Widths (networks,) and a positive number n^exponent of each network."""
+    n = np.repeat(N, 10)
+    return n, n**exponent * np.exp(0.1 * np.random.default_rng(3).standard_normal(n.size))
+
+
+def of_horizon(exponent: float) -> Claim:
+    return horizon.width([Spread("erf", 1.0, *single_numbers(exponent), np.ones(10))])
+
+
+SYNTHETIC: dict[str, tuple[Callable[[float], Claim], float, tuple[float, ...]]] = {
+    "thm1 width": (lambda p: thm1._fluctuation(CONFIG, [nested(p)], {"all": slice(None)}), -0.5, (0.0, -0.2, -0.9)),
+    "thm1 paths": (lambda p: thm1._paths([nested(p)]), -0.5, (0.0, -0.2, -0.9)),
+    "thm1 mean": (lambda p: thm1._mean([nested(-0.5, shift=p)]), 0.0, (0.3, -0.3)),
+    "thm1 parameters": (lambda p: thm1._parameters(nested(-0.5, p)), 1.0, (0.0, 0.6, 1.4)),
+    "thm1 bias": (lambda p: rates._bias([independent(-0.5, p)]), -1.0, (0.2, 0.5)),
+    "thm1 spread": (lambda p: rates._spread([independent(p, -1.0)]), -0.5, (0.0, -1.5)),
+    "thm1 almost-sure": (lambda p: rates._fourth([independent(p, -4.0)]), -0.5, (0.0, -0.1)),
+    "thm1 supremum": (
+        lambda p: suprema.supremum(np.random.default_rng(0).exponential(size=(1000, 4)) * N**p, N), -1.0, (0.5, 1.0),
+    ),
+    "spectra eigenvalues": (lambda p: spectra._fluctuation(eigenvalues(p)), -0.5, (0.0, -0.2, -0.9)),
+    "spectra limit": (lambda p: spectra._limit(eigenvalues(-0.5, p)), 0.0, (0.5, -0.3)),
+    "limits width-rate": (lambda p: limits._width(CONFIG, [plane(p)]), -0.5, (0.0, -0.2, -0.9)),
+    "limits together": (lambda p: limits._together(CONFIG, plane(p)), -0.5, (0.0, -0.2, -0.9)),
+    "horizon width": (of_horizon, -0.5, (0.0, -0.2, -0.9)),
+    "quadratic width": (lambda p: quadratic.width(Below(*single_numbers(p), 0, (0.0, 0.0))), -0.5, (0.0, -0.2, -0.9)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_a_claim_fails_on_data_that_contradict_it_and_holds_on_data_that_do_not(name: str) -> None:
+    claim, true, false = SYNTHETIC[name]
+    assert claim(true).verdict in (Verdict.HOLDS, Verdict.HOLDS_WITH_SCOPE)
+    assert {claim(value).verdict for value in false} == {Verdict.FAILS}
+
+
+@pytest.mark.parametrize(
+    ("networks", "limit", "verdict"),
+    [
+        ((-1.2, -0.4), (-0.503, 0.01), Verdict.HOLDS),
+        ((-1.2, -0.4), (-1.0, 0.01), Verdict.FAILS),  # the recursion tells what the networks do not
+        ((-1.2, -0.7), (-0.503, 0.01), Verdict.FAILS),
+        ((-1.2, 0.1), (-0.503, 0.01), Verdict.UNDECIDED),
+    ],
+)
+def test_the_mean_square_of_relu_rests_on_networks_and_on_the_recursion(
+    networks: tuple[float, float], limit: tuple[float, float], verdict: Verdict
+) -> None:
+    assert mean_square_verdict(networks, -0.55, limit) is verdict
