@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import comb
 
 from refimpl import Euler, Gauss, NeuralODE
+from refimpl.errors import AccuracyError
 from tests import formulas
 from verification.statements import _depth_bounds
 from verification.statements._depth_counterexamples import (
@@ -152,3 +153,16 @@ def test_exponents_are_fitted_draw_by_draw():
     found = Widths("tanh", n, draws * n**0.5, np.zeros((3, 3, 2)), draws * n**0, draws * n**-1.0)
     for values, slope in ((found.largest, 0.5), (found.bound, 0.0), (found.mean_bound, -1.0)):
         assert found.exponent(values) == pytest.approx((slope, 0.0), abs=1e-12)
+
+
+def test_a_network_that_no_scheme_solves_to_the_last_digit_is_compared_to_what_can_be_had(monkeypatch):
+    neuron, exact = linear_neuron(1.0, 1.0, 1.0), NeuralODE.jacobian
+
+    def never(net, theta, X, solver=None):
+        if isinstance(solver, Gauss) and solver.rtol < 1e-11:
+            raise AccuracyError("between its nodes")
+        return exact(net, theta, X, solver)
+
+    monkeypatch.setattr(NeuralODE, "jacobian", never)
+    assert _depth_bounds._most_accurate(*neuron)[1] == 1e-11
+    assert _depth_bounds.instance(*neuron, [1, 99]).holds

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import iv
 
 from refimpl import Euler, Gauss, NeuralODE, Params
-from verification import Config
+from verification import Claim, Config, Verdict
 from verification.statements._chains import (
     log_moments,
     log_second_moment,
@@ -23,7 +23,7 @@ from verification.statements._chains import (
 from verification.statements._ensembles import PAIR
 from verification.statements._independent import diffusion_kernels, independent_kernels
 from verification.statements._limits_architectures import _kernel, step_edge
-from verification.statements._limits_exchange import constant_at_infinity, linear_plane, readout_bound
+from verification.statements._limits_exchange import as_stated, constant_at_infinity, linear_plane, readout_bound
 from verification.statements._limits_stacks import shared_moment, shared_norms, shared_stack
 
 EPS = float(np.finfo(float).eps)
@@ -164,3 +164,23 @@ def test_shared_stacks_grow_with_the_depth_at_every_width() -> None:
     claim, road = shared_stack(Config("limits"), 2000)
     assert claim.verdict == "holds"
     assert road.agree
+
+
+@pytest.mark.parametrize(
+    ("perceptron", "order", "verdicts"),
+    [
+        ("holds", "holds-with-scope", ["holds-with-scope", "holds"]),
+        ("fails-as-stated", "holds-with-scope", ["undecided", "holds"]),
+        ("holds", "undecided", ["holds-with-scope", "undecided"]),
+        ("holds", "fails-as-stated", ["holds-with-scope", "fails-as-stated"]),
+    ],
+)
+def test_that_limits_may_differ_is_not_refuted_by_limits_that_agree(
+    perceptron: str, order: str, verdicts: list[str]
+) -> None:
+    def made_up(verdict: str) -> Claim:
+        return Claim("a", "A.", Verdict(verdict), 0.0, 0, 0.1, scope="S.")
+
+    claims = as_stated([made_up(order)] * 2, made_up("holds"), made_up(perceptron))
+    assert [claim.verdict for claim in claims] == verdicts
+    assert [claim.origin for claim in claims] == ["paper", "ours"]

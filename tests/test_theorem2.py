@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from refimpl.training import linearize
 from verification import Config, Verdict
 from verification.statements._fast_descent import FastDescent, Path
 from verification.statements._readings import DIVERGES, KEEPS, NORMS, kernel_bound, readings
-from verification.statements._single_input import kappa, shifted_sine, single, twice_sine
+from verification.statements._single_input import Single, kappa, shifted_sine, single, twice_sine
 from verification.statements._single_report import run_road
 from verification.statements._stepsize import curve, gram, largest_rate, problem
+from verification.statements._thm2_runs import CONVERGED, enough
 from verification.statements._width_runs import Group, width_claims
 
 EPS = float(np.finfo(float).eps)
@@ -243,3 +245,24 @@ def test_roads_to_one_input_see_another_step_size(monkeypatch: pytest.MonkeyPatc
     run = FastDescent.run
     monkeypatch.setattr(FastDescent, "run", lambda self, rate, steps, until=0.0: run(self, 1.001 * rate, steps, until))
     assert not run_road(config, found, 0.5, 4).agree
+
+
+def test_the_factor_of_a_residual_is_had_from_residuals_near_zero_too() -> None:
+    """u^0 − y is normal, so that the quotient has no mean; the slope is −3 + O(1/√n), and its interval says so."""
+    rng, widths = np.random.default_rng(0), np.asarray([64.0, 128.0, 256.0])
+    before = 1 + rng.standard_normal((40, 3))
+    after = -3 * before + rng.standard_normal((40, 3)) / np.sqrt(widths)
+    nothing = np.ones((40, 3))
+    case = Single(NeuralODE("sin"), "sin", 4.0, widths, np.stack([before, after], axis=2), None, nothing, nothing > 0)
+    assert case.factor is not None
+    value, half, wider = case.factor
+    assert abs(value + 3) <= wider
+    assert half < wider < 0.1
+    assert replace(case, residuals=None).factor is None
+
+
+def test_steps_of_a_run_are_as_many_as_its_claim_allows() -> None:
+    X = data.sphere(4, 8, seed=0)
+    of = problem("softplus", "sphere", X, np.ones(4))
+    left = (1 - of.least / of.largest) ** enough(of)
+    assert CONVERGED * (1 - of.least / of.largest) < left <= CONVERGED

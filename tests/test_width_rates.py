@@ -15,8 +15,8 @@ from verification.statements._ensembles import PAIR, Ensemble, batch, draw, regr
 from verification.statements._goursat import arc_cosine_dual
 from verification.statements._pairings import trace_moment
 from verification.statements._thm1_edges import blocks_at_infinity, factors
-from verification.statements._thm1_quadratic import scalar_kernel
-from verification.statements._thm1_rates import fitted_exponent, linear_bias
+from verification.statements._thm1_quadratic import SETTLES, scalar_kernel, settling
+from verification.statements._thm1_rates import fitted_exponent, heavy_mean, linear_bias
 from verification.statements._thm1_roads import control_road, pairing_roads
 from verification.statements._thm1_suprema import suprema, supremum
 
@@ -161,3 +161,32 @@ def test_narrower_networks_of_a_path_are_blocks_of_the_widest(monkeypatch: pytes
         K = net.ntk(Params(U[path, :n], W[path, :n, :n], v[path, :n]), PAIR)
         expected = np.linalg.norm(K - limit) / np.linalg.norm(limit)
         assert np.sqrt(square[path, 0]) == pytest.approx(expected, abs=1e-3)  # 3 nodes
+
+
+def test_the_network_whose_exponent_is_measured_settles_as_its_linearisation_says() -> None:
+    """log K_θ has the slope −6 in t* − T, and what is left of it falls with the power that `settling` asks for."""
+    theta, end = settling(Config("thm1", seed=3), 4)
+    left, X = np.exp2(-np.asarray([10.0, 12.0, 14.0, 16.0])), np.ones((1, 1))
+    values = [NeuralODE("quadratic", horizon=end * (1 - p)).ntk(theta, X, solver=SolveIVP())[0, 0] for p in left]
+    off = np.abs(np.diff(np.log2(values)) / 2 - 6)
+    assert off[-1] < 0.01
+    assert off[-1] < 2 * off[0] * 2 ** (-4 * SETTLES)  # four halvings; a factor of two for the phase of a pair
+
+
+def test_networks_that_carry_half_of_a_mean_are_counted() -> None:
+    values = np.append(np.ones(49), 100.0)
+    low, high, carriers = heavy_mean(values, np.random.default_rng(0))
+    assert low <= values.mean() <= high
+    assert carriers == 1
+    assert heavy_mean(np.ones(50), np.random.default_rng(0)) == (1.0, 1.0, 25)
+
+
+def test_a_standard_error_with_control_variates_counts_that_the_slopes_are_estimates() -> None:
+    """Twenty draws and ten controls: the scatter of many means, beside the error that is stated of them."""
+    rng, found = np.random.default_rng(7), []
+    for _ in range(400):
+        controls = rng.standard_normal((20, 10))
+        found.append(regressed(controls @ np.ones(10) + rng.standard_normal(20), controls))
+    means, errors = np.asarray(found).T
+    ratio = float(np.sqrt(np.mean(means**2) / np.mean(errors**2)))
+    assert abs(ratio - 1) < 0.2  # 400 draws know it to 5 %, and 1/√draws alone is half again too small

@@ -166,6 +166,8 @@ def _spell_out_variant(element: ElementTree.Element) -> None:
 
 
 def _set_as_tex(element: ElementTree.Element) -> None:
+    if element.text and not len(element):
+        element.text = element.text.replace("\u03d5", "φ")  # \phi and \varphi are one letter, as in the text around
     if element.text == "~":
         element.tag, element.text = "mo", "\u223c"  # \sim comes as the ASCII tilde
     elif element.tag == "mo" and element.text == "/":

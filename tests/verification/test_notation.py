@@ -88,7 +88,7 @@ def test_a_column_keeps_every_number_exactly(values: list[float]) -> None:
         (r"$\dot h_t$ and $\bar x$, \$5", "h\u0307_t and x\u0304, $5"),
         (r"$\|K_\infty^L\| \le C L^{-1/2}$", "‖K_∞^L‖ ≤ CL^(−1/2)"),
         (r"$\lim_{n \to \infty} \frac{a + b}{\sqrt{n}}$", "lim_(n → ∞) (a+b)/(√n)"),
-        (r"$\phi'$, $\int_0^T f\,dt$, $\sqrt{2t}$", "ϕ′, ∫_0^T fdt, √2t"),
+        (r"$\phi'$, $\varphi$, $\int_0^T f\,dt$, $\sqrt{2t}$", "φ′, φ, ∫_0^T fdt, √2t"),
     ],
 )
 def test_formulas_become_plain_text_for_a_terminal(text: str, shown: str) -> None:

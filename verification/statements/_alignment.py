@@ -20,8 +20,7 @@ def adaptive_order_matters(found: Sequence[Orders]) -> Claim:
     fits = {}
     for method in TOLERANCES:
         mean = geometric(found, method)
-        half = min(mean["rtol"].size // 2, mean["rtol"].size - 4)
-        fits[method] = power_law(mean["rtol"][half:], mean["difference"][half:])
+        fits[method] = power_law(mean["rtol"], mean["difference"])
     method = max(fits, key=lambda name: abs(fits[name].slope - 1))
     return slope(
         "adaptive-order-matters",

@@ -182,7 +182,7 @@ def perceptron(config: Config, draws: int) -> tuple[list[Claim], list[Agreement]
     because = f"Student's interval at {LEVEL:.1%}"
     agreements = [
         Agreement(rf"$E \|h^L\|/\sqrt{{nq}}$, $n = {n}$, $L = {depth}$", ("Gamma functions", "Monte Carlo"),
-                  abs(of_h - predicted), wider_h, because, ("perceptron",)),
+                  abs(of_h - predicted), wider_h, because, ("perceptron", "as-stated")),
         Agreement(rf"mean root of the parts of $K$, $n = {n}$, $L = {depth}$", ("Gamma functions", "Monte Carlo"),
                   abs(of_K - predicted), wider_K, because, ("perceptron-ntk",)),
         Agreement(rf"variance of $\log \|h^L\|^2$, $n = {n}$, $L = {depth}$", ("polygamma function", "Monte Carlo"),

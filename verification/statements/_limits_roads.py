@@ -18,7 +18,7 @@ from verification.statements._statistics import LEVEL, largest_score
 EPS = float(np.finfo(float).eps)
 
 
-NTK, LAW = ("ntk-order", "width-rate", "depth-rate", "together"), ("law-order", "as-stated", "width-rate", "depth-rate")
+NTK, LAW = ("ntk-order", "width-rate", "depth-rate", "together"), ("law-order", "one-limit", "width-rate", "depth-rate")
 """Claims on the plane of the NTK, and on that of the covariance of f."""
 
 
@@ -141,6 +141,6 @@ def _finite(config: Config, net: NeuralODE, X: Array) -> list[Agreement]:
                 "gradient with respect to $v$": v @ v.T,
             },
             allowed=4 * n * depth * EPS, because="roundings of sums of n terms in each layer",
-            claims=("depth-rate", "exchange", "as-stated"),
+            claims=("depth-rate", "exchange", "one-limit"),
         ),
     ]  # fmt: skip

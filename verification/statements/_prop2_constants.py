@@ -25,6 +25,8 @@ from verification.statements._depth_counterexamples import (
     linear_neuron,
     one_linear_neuron,
 )
+from verification.statements._depth_widths import DEPTHS as WIDTH_DEPTHS
+from verification.statements._depth_widths import DIM as WIDTH_DIM
 from verification.statements._depth_widths import widths
 from verification.statements._expansion import flat
 from verification.statements._prop2_widths import at_given_norms, at_random, largest_agree, limit_kernel, widths_table
@@ -48,7 +50,7 @@ class Study:
 
 def study(config: Config) -> Study:
     found = instances(config, 2000 if config.full else 80)
-    sizes, draws = ((64, 128, 256, 512, 1024), 32) if config.full else ((64, 128, 256, 512), 8)
+    sizes, draws = ((64, 128, 256, 512, 1024), 32) if config.full else ((64, 128, 256, 512), 16)
     random = [widths(config, activation, sizes, draws) for activation in ("softplus", "tanh")]
     literal, sampled = _literal(config)
     family, growth, by_resnets = at_given_norms()
@@ -64,7 +66,19 @@ def study(config: Config) -> Study:
             rf"$T = 50$ among them; its dependence on $n$ on {draws} networks of every width; $K_\infty^L$ up to "
             r"$L = 128$."
         ),
-        size={"instances": len(found), "widths": list(sizes), "networks per width": draws},
+        size={
+            "instances": len(found),
+            "their n": "1 to 16",
+            "their d": "1 to 4",
+            "their N": 2,
+            "their L": "1 to 99",
+            "networks in width: n": list(sizes),
+            "of each n": draws,
+            "in width: d": WIDTH_DIM,
+            "in width: N": 2,
+            "in width: L": list(WIDTH_DEPTHS),
+            "L at infinite width": "1 to 128",
+        },
     )
 
 

@@ -29,6 +29,9 @@ LARGE = 6.0
 BETWEEN = 1.25
 """ηκ between what (14) needs, 1, and what stability needs, 2."""
 
+RISING = 40
+"""Networks of each width of the two problems whose step with η = 1 is measured: a quotient with a broad law."""
+
 OFFSETS = (0.0, 2.0, 8.0)
 
 SHORT = 0.25
@@ -58,8 +61,10 @@ class Single:
         LaTeX.
     kappa : float
     widths : array, shape (M,)
-    ratios, rises : array, shape (draws, M), or None
-        (u^1 − y)/(u^0 − y), and L(θ^k)/L(θ^0) after `STEPS` steps, with η = 1; not for κ > `LARGE`.
+    residuals : array, shape (draws, M, 2), or None
+        u^0 − y and u^1 − y with η = 1; not for κ > `LARGE`.
+    rises : array, shape (draws, M), or None
+        L(θ^k)/L(θ^0) after `STEPS` steps, likewise.
     constants : array, shape (draws, M)
         C = sup_k ‖θ^k − θ^0‖ κ/√L(θ^0) with η = 1/(2κ), until 1e-8 of the loss is left.
     converged : array of bool, shape (draws, M)
@@ -72,7 +77,7 @@ class Single:
     name: str
     kappa: float
     widths: Array
-    ratios: Array | None
+    residuals: Array | None
     rises: Array | None
     constants: Array
     converged: Mask
@@ -81,6 +86,20 @@ class Single:
     def sharp(self) -> float:
         """√(2κ), the constant of (13) in the linear dynamics."""
         return float(np.sqrt(2 * self.kappa))
+
+    @property
+    def factor(self) -> tuple[float, float, float] | None:
+        """Factor of the residual in the step with η = 1 for n → ∞, and the half-widths of its intervals.
+
+        The least squares slope r of u^1 − y in u^0 − y, because their quotient has no mean: u^0 − y has a density at 0.
+        A network counts with its part of the slope to first order, r + (u^1 − y − r (u^0 − y)) (u^0 − y)/E (u^0 − y)².
+        """
+        if self.residuals is None:
+            return None
+        before, after = self.residuals[..., 0], self.residuals[..., 1]
+        size = np.mean(before**2, axis=0)
+        slope = np.mean(after * before, axis=0) / size
+        return at_infinite_width(slope + (after - slope * before) * before / size, self.widths)
 
     @property
     def constant(self) -> tuple[float, float, float]:
@@ -98,14 +117,14 @@ def single(config: Config, net: NeuralODE, name: str, widths: Sequence[int], dra
     """Train `draws` networks of each width with η = 1 and with η = 1/κ."""
     k = kappa(net)
     shape = draws, len(widths)
-    ratios, rises, constants = np.empty(shape), np.empty(shape), np.empty(shape)
+    residuals, rises, constants = np.empty((*shape, 2)), np.empty(shape), np.empty(shape)
     converged = np.empty(shape, dtype=bool)
     for column, n in enumerate(config.progress(widths, f"one input, {name}, width")):
         for draw in range(draws):
             theta = net.init(n, 1, seed=config.rng("one input", name, n, draw))
             if k <= LARGE:
                 rising = FastDescent(net, theta, X, Y).run(1.0, STEPS)
-                ratios[draw, column] = rising.residual[1, 0] / rising.residual[0, 0]
+                residuals[draw, column] = rising.residual[:2, 0]
                 rises[draw, column] = rising.loss[-1] / rising.loss[0]
             run = FastDescent(net, theta, X, Y).run(
                 1 / (2 * k), 200, 1e-8
@@ -113,7 +132,7 @@ def single(config: Config, net: NeuralODE, name: str, widths: Sequence[int], dra
             between = FastDescent(net, theta, X, Y).run(BETWEEN / k, 60, 1e-6)
             converged[draw, column] = between.loss[-1] <= 1e-6 * between.loss[0]
             constants[draw, column] = float(run.distance.max()) * k / float(np.sqrt(run.loss[0]))
-    rising_runs = (ratios, rises) if k <= LARGE else (None, None)
+    rising_runs = (residuals, rises) if k <= LARGE else (None, None)
     return Single(net, name, k, np.asarray(widths, dtype=np.float64), *rising_runs, constants, converged)
 
 
@@ -122,4 +141,5 @@ def cases(config: Config) -> list[Single]:
     widths, draws = ((64, 128, 256, 512), 40) if config.full else ((64, 128, 256), 12)
     nets = [(twice_sine(), r"$2 \sin$"), (NeuralODE("softplus", horizon=1.5), "softplus")]
     nets += [(shifted_sine(c), rf"${c:g} + \sin$") for c in OFFSETS]
-    return [single(config, net, name, widths, draws) for net, name in nets]
+    counts = [RISING, RISING, *(draws for _ in OFFSETS)]
+    return [single(config, net, name, widths, count) for (net, name), count in zip(nets, counts, strict=True)]

@@ -15,7 +15,7 @@ from verification.statements._by_hand import limit_kernel
 from verification.statements._descents import share
 from verification.statements._fast_descent import FastDescent
 from verification.statements._single_input import BETWEEN, OFFSETS, SHORT, STEPS, Single, X, Y, kappa
-from verification.statements._statistics import at_infinite_width, decided
+from verification.statements._statistics import decided
 
 REPAIR = r"For $\eta \le 1/\kappa$, $\kappa = K_\infty(x, x)$: the claim `repair-frobenius`."
 """What one input needs."""
@@ -52,9 +52,9 @@ def _rise(found: Sequence[Single]) -> list[Claim]:
     """η = 1 at which the loss rises in every step: κ > 2."""
     claims = []
     for id, of in zip(("one-input-rises", "one-input-softplus"), found, strict=True):
-        assert of.ratios is not None
+        assert of.factor is not None
         assert of.rises is not None
-        mean, half, wider = at_infinite_width(of.ratios, of.widths)
+        mean, half, wider = of.factor
         agrees = abs(mean - (1 - of.kappa)) <= wider
         grows, falls = abs(mean) - wider > 1, abs(mean) + wider < 1
         verdict = Verdict.FAILS if agrees and grows else Verdict.HOLDS if agrees and falls else Verdict.UNDECIDED
@@ -66,8 +66,8 @@ def _rise(found: Sequence[Single]) -> list[Claim]:
                 rf"steps for {int((of.rises[:, -1] > 1).sum())} of {of.rises[:, -1].size} networks with "
                 rf"$n = {of.widths[-1]:g}$. $\varphi$ = {of.name}, all $\sigma = 1$, $T = {of.net.horizon:g}$. "
                 rf"$\kappa = {of.kappa:.4g}${pencil}, and every step "
-                rf"multiplies the residual by $1 - \kappa$ in the linear dynamics (measured: $(u^1 - y)/(u^0 - y)$ of "
-                rf"trained networks for $n \to \infty$; linear: {1 - of.kappa:.4g}; "
+                rf"multiplies the residual by $1 - \kappa$ in the linear dynamics (measured: slope of $u^1 - y$ in "
+                rf"$u^0 - y$ over trained networks for $n \to \infty$; linear: {1 - of.kappa:.4g}; "
                 rf"{decided(mean - wider, mean + wider)}).",
                 verdict,
                 measured=mean,
@@ -208,7 +208,7 @@ def run_road(config: Config, of: Single, rate: float, steps: int) -> Agreement:
 def singles_table(found: Sequence[Single]) -> Table:
     rows = []
     for of in found:
-        ratio = (None, None) if of.ratios is None else at_infinite_width(of.ratios, of.widths)[:2]
+        ratio = (None, None) if of.factor is None else of.factor[:2]
         numbers = (of.kappa, 1 - of.kappa, *ratio, of.sharp, *of.constant[:2])
         shown = (number if number is None else rounded(number) for number in numbers)
         rows.append((rf"{of.name}, $T = {of.net.horizon:g}$", *shown))

@@ -35,7 +35,7 @@ def draw(
         label = {"RK23": "predicted slope 1", "Radau": "predicted slope 5/4"}.get(method, "_")
         end = (ladder.setting[-1], ladder.gradient[-1])
         guide(tolerance, ladder.setting, slope=p / q, through=end, label=label)
-    loglog(work, r"work: passes through $\phi$, $\phi'$ a sample", error, title="work and accuracy")
+    loglog(work, r"work: passes through $\varphi$, $\varphi'$ a sample", error, title="work and accuracy")
     for method, ladder in ladders.items():
         series(work, ladder.passes, ladder.gradient, label=method, index=index[method])
     work.set_xlim(right=1e5)

@@ -20,11 +20,11 @@ from verification import Agreement, Claim, Config, Origin, Table, Verdict
 from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._data import Array
-from verification.statements._ensembles import Ensemble, ensemble
+from verification.statements._ensembles import PAIR, Ensemble, ensemble
 from verification.statements._exponents import Exponent
 from verification.statements._statistics import LEVEL, below, decided, interval, jointly
 from verification.statements._thm1_recorded import linear_road, mean_road, recorded_roads, suprema_road
-from verification.statements._thm1_suprema import suprema, supremum
+from verification.statements._thm1_suprema import PATHS, suprema, supremum
 
 QUICK = ("softplus", "tanh", "identity")
 FULL = (*QUICK, "gelu", "silu", "sigmoid", "erf", "sin", "cos", "elu", "relu", "leaky_relu")
@@ -202,6 +202,15 @@ def rate_table(config: Config, found: Sequence[Ensemble]) -> Table:
         r"half of the sum is from as many networks as the last column says; where these are few, more draws may well "
         r"lie above.", head, rows,
     )  # fmt: skip
+
+
+def rate_size(found: Sequence[Ensemble]) -> dict[str, Value | list[Value]]:
+    """How large the ensembles of small networks are, and the paths of the suprema."""
+    return {
+        "small networks: n": [int(n) for n in found[0].widths], "of each n": [e.size for e in found[0].errors],
+        "their N": len(PAIR), "their d": PAIR.shape[1], "their activations": [case.activation for case in found],
+        "paths of suprema": PATHS,
+    }  # fmt: skip
 
 
 def heavy_mean(values: Array, rng: np.random.Generator) -> tuple[float, float, int]:

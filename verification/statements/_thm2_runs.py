@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from verification import Config
 from verification.statements._descents import Descent, Ensemble, descend, ensemble, initial
 from verification.statements._stepsize import Problem, problem
@@ -42,6 +44,11 @@ class Experiment:
         return (*self.spectral, *self.frobenius, *self.safe, self.near, *self.other_counts)
 
 
+def enough(of: Problem) -> int:
+    """Steps with η = 1/λ_max after which (14) leaves `CONVERGED` of the loss."""
+    return int(np.ceil(np.log(CONVERGED) / np.log1p(-of.least / of.largest)))
+
+
 def experiment(config: Config, problems: Mapping[tuple[str, str], Problem], digits: Task) -> Experiment:
     full = config.full
     widths = (64, 128, 256, 512) if full else (32, 64, 128)
@@ -69,5 +76,5 @@ def experiment(config: Config, problems: Mapping[tuple[str, str], Problem], digi
         safe=tuple(ensemble(config, of, SAFE * of.edge, widths, seeds, steps) for of in chosen),
         near=ensemble(config, sphere, NEAR * sphere.edge, widths, seeds, steps),
         other_counts=tuple(counts),
-        complete=descend(sphere, theta, 1 / sphere.largest, 200 if full else 120),
+        complete=descend(sphere, theta, 1 / sphere.largest, enough(sphere)),
     )

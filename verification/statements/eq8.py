@@ -46,7 +46,7 @@ def run(config: Config) -> Result:
     whole = _whole(config, given, 256 if config.full else 64, 8000 if config.full else 400)
     one = widths[-1] if config.full else 64
     fixed = refined(config, given["sphere"], one)
-    sizes = targets(config, given["sphere"], widths, 10 if config.full else 4)
+    sizes = targets(config, given["sphere"], widths, 10 if config.full else 8)
     by_hand = [pencil(config, n) for n in (1, 16, 256)]
     return Result(
         claims=[

@@ -81,9 +81,9 @@ def run(config: Config) -> Result:
     stack, stack_road = shared_stack(config, 8 * draws_of_stacks)
     return Result(
         claims=[
-            limits, as_stated(orders, uniform), *orders, numbers,
+            limits, *as_stated(orders, uniform, chains[0]), *orders, numbers,
             _width(config, [ntk, covariance]), _depth([ntk, covariance]), _together(config, ntk), uniform, plane,
-            _layers(layers, error, gap), third, *independent_orders(config, net, X, powers_of_two(4, 8), 2 * draws),
+            _layers(layers, error, gap), third, *independent_orders(config, net, X, powers_of_two(4, 8), 4 * draws),
             edge, *chains, stack,
         ],
         agreements=[
@@ -99,7 +99,8 @@ def run(config: Config) -> Result:
             r"converges when that covariance does. Distances are Frobenius norms relative to the limit of both. Then "
             r"the same ResNets with independent weights in every layer, and linear networks in closed form."
         ),
-        size={"n": widths.astype(int), "d": DIM, "N": len(X), "L": depths.astype(int), "draws": draws},
+        size={"n": widths.astype(int), "d": DIM, "N": len(X), "L": depths.astype(int), "draws": draws,
+              "independent layers: draws": 4 * draws},
         figure=figure(config, ntk, layers, error, gap),
         alt=(
             "Four panels. First: the plane of width and depth, infinity included, with the relative distance of the "

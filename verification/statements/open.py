@@ -11,12 +11,15 @@ from verification.statements._open_claims import features as feature_claims
 from verification.statements._open_claims import models, optimizers, pencil
 from verification.statements._open_claims import rates as rate_claims
 from verification.statements._open_driven import driven, gradient_road
-from verification.statements._open_features import STEPS, drift_roads, features
+from verification.statements._open_features import RESNET, STEPS, drift_roads, features
 from verification.statements._open_linear import linear
 from verification.statements._open_optimizers import RULES, followed
+from verification.statements._open_optimizers import SOLVER as RULES_RESNET
 from verification.statements._open_rates import depth_road, grid, rate_roads
 from verification.statements._open_report import alignment_table, design_table, draw, rates_table
 from verification.statements._open_solver_claims import solvers
+from verification.statements._open_solvers import COUNT as SOLVER_COUNT
+from verification.statements._open_solvers import DEPTHS as SOLVER_DEPTHS
 from verification.statements._open_solvers import HORIZON, WIDTH, design
 
 ID = "open"
@@ -55,8 +58,15 @@ def run(config: Config) -> Result:
         ),
         size={
             "N": TARGETS.size, "d": DIM, "n": [int(n) for n in cells.widths], "L": [int(L) for L in cells.depths],
-            "networks per width": [len(cells.ode), len(scales.lazy[0]), rules.apart["gd"].shape[1]],
-            "rules": list(RULES), "alpha": [float(alpha) for alpha in scales.alphas],
+            "networks of each n": len(cells.ode),
+            "solvers: n": WIDTH, "solvers: N": SOLVER_COUNT, "solvers: L": list(SOLVER_DEPTHS), "solvers: networks": 2,
+            "rules": list(RULES), "rules: n": rules.widths.astype(int), "rules: of each n": rules.apart["gd"].shape[1],
+            "rules: L": RULES_RESNET.depth, "steps": rules.steps,
+            "features: n": scales.widths.astype(int), "features: of each n": len(scales.lazy[0]),
+            "features: L": RESNET.depth, "alpha": [float(alpha) for alpha in scales.alphas],
+            "n of all alpha": scales.swept, "networks of all alpha": len(scales.sweep),
+            "linear: n": model.widths.astype(int), "linear: of each n": model.error.shape[1],
+            "driven: n": fed.widths.astype(int), "driven: of each n": len(fed.ratio), "driven: N": 1, "driven: d": 1,
         },
         figure=draw(cells, solver, rules, scales),
         alt=(

@@ -88,8 +88,13 @@ def run(config: Config) -> Result:
             rf"to $L = {deepest.depths[-1]:g}$, and those that are constructed."
         ),
         size={
-            "n": sorted({width, *plan}), "d": DIM, "N": 2 * COUNT, "L": depths.astype(int),
-            "networks": [case.gradient.shape[0] for case in many], "crossings per input": round(exact.crossings, 1),
+            "n": width, "d": DIM, "N": 2 * COUNT, "L": depths.astype(int),
+            "many networks: n": [case.width for case in many], "of each n": [len(case.gradient) for case in many],
+            "their N": len(first), "their L": [int(case.depths[-1]) for case in many],
+            "deepest network: n": deepest.width, "its N": 1, "its L": f"8 to {deepest.depths[-1]:g}",
+            "L at infinite width": limit.depths.astype(int),
+            "L of the constructed": f"1 to {2 ** (16 if config.full else 12)}",
+            "crossings per input": round(exact.crossings, 1),
             "smallest rate at a crossing": rounded(exact.slowest),
         },
         figure=figure(deep["relu"], many[0], limit, solved, made_up, deepest),

@@ -57,11 +57,9 @@ def run(config: Config) -> Result:
     few = np.concatenate([points[:1] for points in inputs(config, COUNT).values()])
     pairs = symplectic(config, few, list(range(1, 9 if config.full else 7)))
     ladders = {ladder.method: average(of(networks, ladder.method)) for ladder in networks[0].ladders}
-    # One network of each activation, and both sources of inputs.
-    chosen = networks[0], networks[3]
     adaptive: list[Orders] = [
         both_orders(each.label, each.net, each.theta, each.X, each.y, method)
-        for each in config.progress(chosen, "orders")
+        for each in config.progress(networks, "orders")
         for method in TOLERANCES
     ]
     first, direction = networks[0], networks[0].net.init(WIDTH, DIM, seed=config.rng("direction"))

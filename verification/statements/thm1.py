@@ -13,8 +13,8 @@ from verification.statements._depths import SHALLOWEST, Depths, apart, layer_roa
 from verification.statements._statistics import LEVEL, RESOLUTION, decided, interval, jointly, meets, student
 from verification.statements._thm1_edges import direction, factors
 from verification.statements._thm1_figures import depth_table, draw, width_table
-from verification.statements._thm1_quadratic import conditioned, conditioned_roads, escape_exponent
-from verification.statements._thm1_rates import ensembles, rate_table, rates
+from verification.statements._thm1_quadratic import conditioned, conditioned_roads, escape_exponent, quadratic_size
+from verification.statements._thm1_rates import ensembles, rate_size, rate_table, rates
 from verification.statements._thm1_roads import control_road, exponential_road, finite_road, pairing_roads
 from verification.statements._widths import Widths, finite_roads, monte_carlo, nested, path_slopes
 
@@ -83,8 +83,10 @@ def run(config: Config) -> Result:
             r"variates; networks with $\phi(z) = z^2/2$ are told apart by whether they reach $T$."
         ),
         size={
-            "n": wide[0].widths.astype(int), "d": DIM, "N": 2 * COUNT, "paths": len(wide[0].kernel),
-            "L": f"1 to {max(deepest.values())}", "activations": list(deepest),
+            "n": wide[0].widths.astype(int), "d": DIM, "N": 2 * COUNT,
+            "L": f"1 to {max(deepest.values())}", "activations": list(deepest), "activations in width": list(plan),
+            "paths in width": [len(case.kernel) for case in wide],
+            **rate_size(many), **quadratic_size(config),
         },
         figure=draw(wide[0], rows, deep, many[0]),
         alt=(
