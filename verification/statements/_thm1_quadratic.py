@@ -78,7 +78,7 @@ def escape_exponent(config: Config) -> tuple[Claim, list[Agreement]]:
         r"that do not blow up before $T$: near its blow-up time $t^*$ a network has $K_\theta \sim (t^* - T)^{-6}$; "
         r"$t^*$ has a positive density at $T$, hence $P(K_\theta > k) \sim k^{-1/6}$ and $E K_\theta^s = \infty$ for "
         r"$s \ge 1/6$. For one neuron, $h_T = u/(1 - w u T/2)$ and this can be read off (measured: the power of "
-        rf"$1/(t^* - T)$ for a network of $n = {n}$, over the last of five halvings of what is left of $t^*$; what it "
+        rf"$1/(t^* - T)$ for a network of $n = {n}$, over the last of four halvings of what is left of $t^*$; what it "
         rf"may be off by falls as the power {SETTLES:g} of that, or faster, in this network).",
         verdict, measured=limit, predicted=6, uncertainty=off,
         scope="The slopes still change." if verdict is Verdict.UNDECIDED else "",

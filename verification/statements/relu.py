@@ -88,7 +88,7 @@ def run(config: Config) -> Result:
             rf"to $L = {deepest.depths[-1]:g}$, and those that are constructed."
         ),
         size={
-            "n": width, "d": DIM, "N": 2 * COUNT, "L": depths.astype(int),
+            "n": width, "networks": 1, "d": DIM, "N": 2 * COUNT, "L": depths.astype(int),
             "many networks: n": [case.width for case in many], "of each n": [len(case.gradient) for case in many],
             "their N": len(first), "their L": [int(case.depths[-1]) for case in many],
             "deepest network: n": deepest.width, "its N": 1, "its L": f"8 to {deepest.depths[-1]:g}",
