@@ -40,8 +40,17 @@ MAX_STEPS = 20_000
 FED = 0.5
 """Least spectral radius of |J|, times |h|/|ḣ| = (t* − t)/p, of a solution that escapes: in the limit it is 1 + 1/p."""
 
-ROUNDS = 100
-"""Neurons of the longest chain that is told from a cycle."""
+CARRYING = 1e-9
+"""Least |ḣ_i| of a neuron that takes part, relative to the largest."""
+
+ROUNDS = 120
+"""Neurons of the longest chain that is told from a cycle; a whole number of cycles of up to six neurons."""
+
+MARGIN = 1.5
+"""Times the remaining time p |h|/|ḣ| that have to fit in before T."""
+
+SHORTEST = 2.0**-40
+"""Part of |h|/|ḣ| below which no step is tried."""
 
 
 def shrinks(scales: Sequence[float]) -> bool:
@@ -55,14 +64,19 @@ def time_scale(xp: Namespace, start: float, h: Array, rate: Array) -> float:
     return (start + float(xp.max(xp.abs(h)))) / fastest if fastest > 0 else math.inf
 
 
-def feeds_itself(xp: Namespace, W: Array, slope: Array, scale: float) -> bool:
+def remaining(scales: Sequence[float], scale: float) -> float:
+    """t* − t = p `scale`, with p from how the scales shrank while h grew; a few per cent off."""
+    return math.log(GROWTH[-1] / GROWTH[0]) / math.log(scales[0] / scales[-1]) * scale
+
+
+def feeds_itself(xp: Namespace, W: Array, slope: Array, rate: Array, scale: float) -> bool:
     """Whether |J| = |W| |φ'(h)| of one sample has a spectral radius of at least `FED` over `scale`.
 
     Parameters
     ----------
     W : array, shape (n, n)
-    slope : array, shape (n,)
-        φ'(h).
+    slope, rate : array, shape (n,)
+        φ'(h) and ḣ: only neurons that move at a speed comparable to the largest are counted.
     scale : float
         |h|/|ḣ|.
 
@@ -73,17 +87,17 @@ def feeds_itself(xp: Namespace, W: Array, slope: Array, scale: float) -> bool:
     """
     if not scale > 0:
         return True
-    weights, slopes = xp.abs(W), xp.abs(slope)
-    rounds, logarithm = min(W.shape[0], ROUNDS), 0.0
-    vector = xp.ones_like(slopes)
-    for k in range(2 * rounds):
+    speed, logarithm = xp.abs(rate), 0.0
+    slopes = xp.where(speed >= CARRYING * xp.max(speed), xp.abs(slope), xp.zeros_like(slope))
+    weights, vector = xp.abs(W), xp.ones_like(slopes)
+    for k in range(2 * ROUNDS):
         vector = xp.matmul(weights, slopes * scale * vector)
         size = float(xp.max(vector))
         if size == 0 or not math.isfinite(size):
             return size != 0
         vector = vector / size
-        logarithm += math.log(size) if k >= rounds else 0.0
-    return bool(logarithm >= rounds * math.log(FED))
+        logarithm += math.log(size) if k >= ROUNDS else 0.0
+    return bool(logarithm >= ROUNDS * math.log(FED))
 
 
 @overflow_is_checked()
@@ -110,15 +124,17 @@ def raise_if_escaping(system: System, failure: StageDivergenceError) -> None:
         while len(scales) < len(GROWTH) and growth > GROWTH[len(scales)]:
             scales.append(scale)
         if shrinks(scales) and _feeds_itself(system, h, scale):
-            if time + scale < (1 - RESOLVED) * horizon:
-                raise BlowUpError(f"h(t) escapes to infinity near t = {time:.9g}, before T = {horizon:g}", time=time)
-            raise AccuracyError(f"h(t) escapes to infinity so near T = {horizon:g} that before or after cannot be told")
+            left = remaining(scales, scale)
+            if time + MARGIN * left < (1 - RESOLVED) * horizon:
+                raise blow_up(time, horizon)
+            if left < RESOLVED * horizon:
+                raise too_near(horizon)
         if time >= horizon:
             return
         step = min(1.5 * step, scale / 2, horizon - time)
         while (after := _checked(system, step, h)) is None:
             step /= 2
-            if time + step == time:
+            if step < SHORTEST * scale:
                 raise AccuracyError(f"no step from t = {time:.6g} is short enough to be solved") from failure
         h, time = after, time + step
         if not bool(xp.all(xp.isfinite(h))):
@@ -126,11 +142,22 @@ def raise_if_escaping(system: System, failure: StageDivergenceError) -> None:
     raise AccuracyError(f"{MAX_STEPS} steps followed h to t = {time:.6g} only; T = {horizon:g} is out of reach")
 
 
+def blow_up(time: float, horizon: float) -> BlowUpError:
+    """What is raised for a solution that escapes before T."""
+    return BlowUpError(f"h(t) escapes to infinity near t = {time:.9g}, before T = {horizon:g}", time=time)
+
+
+def too_near(horizon: float) -> AccuracyError:
+    """What is raised for one that escapes at about T."""
+    return AccuracyError(f"h(t) escapes to infinity so near T = {horizon:g} that before or after cannot be told")
+
+
 def _feeds_itself(system: System, h: Array, scale: float) -> bool:
     """`feeds_itself` for the sample with the largest entry of h, (n, N)."""
     xp = system.xp
     largest = int(xp.argmax(xp.max(xp.abs(h), axis=0)))
-    return feeds_itself(xp, system.weights(0), system.activation.dphi(h[:, largest]), scale)
+    W, (phi, slope) = system.weights(0), system.activation.value_and_slope(h[:, largest])
+    return feeds_itself(xp, W, slope, xp.matmul(W, phi), scale)
 
 
 def _checked(system: System, step: float, h: Array) -> Array | None:

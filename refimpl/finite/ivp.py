@@ -12,8 +12,18 @@ import scipy.sparse
 from scipy.integrate import solve_ivp
 
 from refimpl.backend import Array, overflow_is_checked
-from refimpl.errors import AccuracyError, BlowUpError
-from refimpl.finite.escape import GROWTH, feeds_itself, shrinks, time_scale
+from refimpl.errors import AccuracyError
+from refimpl.finite.escape import (
+    GROWTH,
+    MARGIN,
+    RESOLVED,
+    blow_up,
+    feeds_itself,
+    remaining,
+    shrinks,
+    time_scale,
+    too_near,
+)
 from refimpl.finite.panels import refined
 from refimpl.finite.system import Sweep, System
 from refimpl.quadrature import Host
@@ -28,6 +38,9 @@ LARGEST_JACOBIAN = 1 << 24
 
 LARGEST_RATE = 1e120
 """Rates of a solution that is not bounded a priori are clipped here."""
+
+LEAST_GROWTH = 1e3
+"""Growth of what escapes, when no step is short enough: ḣ = h⁵ comes to 10⁴ where t can no longer be told from t*."""
 
 SMALLEST_RTOL = 100 * float(np.finfo(float).eps)
 """Below this `solve_ivp` silently works with a larger rtol."""
@@ -98,7 +111,8 @@ def _solve_forward(system: System, tolerance: Tolerance, *, dense: bool) -> Any:
     def fed(flat: Host, scale: float) -> bool:
         """Whether the sample with the largest entry of h feeds itself."""
         h = flat.reshape(N, n)
-        return feeds_itself(np, W, activation.dphi(h[np.argmax(np.max(np.abs(h), axis=1))]), scale)
+        phi, slope = activation.value_and_slope(h[np.argmax(np.max(np.abs(h), axis=1))])
+        return feeds_itself(np, W, slope, W @ phi, scale)
 
     start = system.h0.T.astype(float).ravel()
     return _integrate(system, tolerance, rate, blocks, start, (0.0, system.horizon), dense, fed)
@@ -166,22 +180,20 @@ def _integrate(
         if solution.status == 1:
             time, size = float(solution.t[-1]), 1.0 + float(np.max(np.abs(start)))
             scales = [time_scale(np, size, h[0], rate(time, h[0])) for h in solution.y_events]
-            if shrinks(scales) and fed(solution.y_events[-1][0], scales[-1]):
-                raise _blow_up(time, system.horizon)
-            solution = solve_ivp(safe, span, start, **options)  # it only grows
+            escapes = shrinks(scales) and fed(solution.y_events[-1][0], scales[-1])
+            if escapes and time + MARGIN * remaining(scales, scales[-1]) < (1 - RESOLVED) * system.horizon:
+                raise blow_up(time, system.horizon)
+            solution = solve_ivp(safe, span, start, **options)  # it only grows, or escapes later
         if not bounded:
             _check_unclipped(solution, rate)
     if solution.status == 0 and np.isfinite(solution.y[:, -1]).all():
         return solution
     time, last, size = float(solution.t[-1]), solution.y[:, -1], 1.0 + float(np.max(np.abs(start)))
-    grown = not bounded and np.max(np.abs(last)) > GROWTH[0] * size
-    if grown and fed(last, time_scale(np, size, last, rate(time, last))):  # the step fell below the rounding of t
-        raise _blow_up(time, system.horizon)
+    scale = time_scale(np, size, last, rate(time, last))
+    grown = not bounded and np.max(np.abs(last)) > LEAST_GROWTH * size
+    if grown and not scale > RESOLVED * system.horizon and fed(last, scale):  # the step fell below the rounding of t
+        raise blow_up(time, system.horizon) if time < (1 - RESOLVED) * system.horizon else too_near(system.horizon)
     raise AccuracyError(f"{tolerance.method} stopped at t = {time:.6g}: {solution.message}")
-
-
-def _blow_up(time: float, horizon: float) -> BlowUpError:
-    return BlowUpError(f"h(t) escapes to infinity near t = {time:.9g}, before T = {horizon:g}", time=time)
 
 
 def _growth(start: Host) -> list[Callable[[float, Host], float]]:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg import block_diag
 
 from refimpl import AccuracyError, Activation, BlowUpError, Euler, Gauss, NeuralODE, Params, SolveIVP
-from refimpl.finite.escape import GROWTH, feeds_itself, shrinks, time_scale
+from refimpl.finite.escape import GROWTH, feeds_itself, remaining, shrinks, time_scale
 from refimpl.finite.ivp import _growth
 
 SETTLING = [
@@ -235,22 +236,77 @@ def test_neurons_that_take_over_from_each_other_are_no_escape():
     np.testing.assert_allclose(found, [0.5], rtol=1e-6)  # the degree 255 multiplies errors of t
 
 
-def tower(loops):
-    """h_k = s_k t^(2^k − 1) take over from each other: 3·10⁶ t, 10¹⁰ t^255, 10¹⁵ t^16383; every other s_k is 10⁻³."""
-    n, size = 15, np.full(15, 1e-3)
+def tower(loops=0.0, beside=None):
+    """h_k = s_k t^(2^k − 1) take over from each other: 3·10⁶ t, 10¹⁰ t^255, 10¹⁵ t^16383; every other s_k is 10⁻³.
+
+    Two neurons may stand at 1 `beside` it, with these weights.
+    """
+    n, size, k = 15, np.full(15, 1e-3), np.arange(1, 15)
     size[[0, 1, 8, 14]] = 1, 3e6, 1e10, 1e15
-    k = np.arange(1, n)
-    W = np.diag(loops * np.ones(n))
+    W, v, start = np.diag(loops * np.ones(n)), np.eye(n)[-1] / size[-1] ** 2, np.eye(n)[0]
     W[k, k - 1] = 2 * (2.0**k - 1) * size[1:] / size[:-1] ** 2
-    return Params(np.eye(n)[:, :1], W * n**0.5, np.eye(n)[-1] * n**0.5 / size[-1] ** 2)
+    if beside is not None:
+        W, v, start = block_diag(W, beside), np.append(v, [0, 0]), np.append(start, [1, 1])
+    return Params(start[:, None], W * len(v) ** 0.5, v * len(v) ** 0.5)
 
 
-@pytest.mark.parametrize("loops", [0.0, 1e-30])
-def test_neurons_of_which_none_feeds_itself_are_no_escape_though_their_time_scale_shrinks(loops):
-    found = NeuralODE("quadratic").predict(tower(loops), np.ones((1, 1)), SolveIVP(rtol=1e-12, atol=1e-14))
-    np.testing.assert_allclose(found, [0.5], rtol=1e-6)  # the degree 16383 multiplies errors of t
+RESTING = {"stable": [[-1e5, 1e5], [0, 0]], "cancelling": [[1e5, -1e5], [1e5, -1e5]]}
+
+
+@pytest.mark.parametrize(
+    "theta", [tower(), tower(1e-30), *(tower(beside=W) for W in RESTING.values())],
+    ids=["alone", "hardly looped", *RESTING],
+)  # fmt: skip
+def test_neurons_of_which_none_feeds_itself_are_no_escape_though_their_time_scale_shrinks(theta):
+    found = NeuralODE("quadratic").predict(theta, np.ones((1, 1)), SolveIVP(rtol=1e-12, atol=1e-14))
+    np.testing.assert_allclose(found, [0.5], rtol=1e-5)  # the degree 16383 multiplies errors of t
     with pytest.raises(AccuracyError, match="short enough"):
-        NeuralODE("quadratic").predict(tower(loops), np.ones((1, 1)), Gauss())
+        NeuralODE("quadratic").predict(theta, np.ones((1, 1)), Gauss())
+
+
+@pytest.mark.parametrize("solver", [SolveIVP(), Gauss()], ids=str)
+@pytest.mark.parametrize("ratio", [1.0, 1e12])
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_neurons_that_feed_each_other_escape(n, ratio, solver):
+    """h_1 = ratio^(1/3) h_2 and ḣ_1 = ratio^(2/3) h_1²/2 escape together; the other neurons rest at 0."""
+    W, start = np.zeros((n, n)), np.zeros((n, 1))
+    W[0, 1], W[1, 0], start[:2, 0] = ratio, 1.0, [ratio ** (1 / 3), 1.0]
+    escape = 2 / ratio ** (2 / 3)
+    with pytest.raises(BlowUpError) as caught:
+        NeuralODE("quadratic", horizon=2 * escape).predict(
+            Params(start, n**0.5 * W, np.ones(n)), np.ones((1, 1)), solver
+        )
+    np.testing.assert_allclose(caught.value.time, escape, rtol=1e-9)
+
+
+def power(exponent):
+    return Activation(lambda z: np.abs(z) ** exponent, lambda z: exponent * np.sign(z) * np.abs(z) ** (exponent - 1))
+
+
+@pytest.mark.parametrize(("exponent", "gap"), [(1.35, 2e-5), (1.5, 3e-7), (2.0, 1e-7), (3.0, 1e-6)])
+def test_what_escapes_just_after_the_horizon_is_solved_however_slowly_it_does(exponent, gap):
+    """ḣ = h^a from 1: h = (1 − t/p)^(−p) with p = 1/(a − 1). f = h^a multiplies the error of t by a p/gap."""
+    p = 1 / (exponent - 1)
+    net = NeuralODE(power(exponent), horizon=p * (1 - gap))
+    found = net.predict(one_neuron(), np.ones((1, 1)), SolveIVP(rtol=1e-12, atol=1e-14))
+    np.testing.assert_allclose(found, [gap ** (-p * exponent)], rtol=100 * 1e-12 * p * exponent / gap)
+    with pytest.raises(AccuracyError):
+        net.predict(one_neuron(), np.ones((1, 1)), Gauss())
+
+
+@pytest.mark.parametrize("solver", [SolveIVP(), Gauss()], ids=str)
+@pytest.mark.parametrize("exponent", [1.5, 2.0, 3.0, 5.0])
+def test_powers_escape_when_they_have_to(exponent, solver):
+    escape = 1 / (exponent - 1)
+    with pytest.raises(BlowUpError) as caught:
+        NeuralODE(power(exponent), horizon=2 * escape).predict(one_neuron(), np.ones((1, 1)), solver)
+    np.testing.assert_allclose(caught.value.time, escape, rtol=2 * 1e12 ** (1 - exponent) + 1e-9)
+
+
+def test_the_time_that_remains_is_that_of_the_power_that_scales_shrink_with():
+    for p in (0.5, 1.0, 2.0):
+        scales = [growth ** (-1 / p) for growth in GROWTH]
+        assert remaining(scales, 0.3) == pytest.approx(0.3 * p, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -263,13 +319,21 @@ def test_neurons_of_which_none_feeds_itself_are_no_escape_though_their_time_scal
         ([[0.0, 1e9], [1e-9, 0.0]], True),
         ([[0.0, 1e9], [1e-11, 0.0]], False),
         ([[0.0, 1.0], [-1.0, 0.0]], True),  # of |J|
+        ([[0.0, 1e9, 0.0], [0.0, 0.0, 1.0], [1e-9, 0.0, 0.0]], True),
         ([[np.inf]], True),
     ],
 )
 def test_a_cycle_has_to_multiply_by_more_than_a_half_in_the_time_scale(W, fed):
     W = np.asarray(W)
-    assert feeds_itself(np, 4 * W, -np.ones(len(W)) / 2, 0.5) is fed
-    assert feeds_itself(np, W, np.ones(len(W)), 0.0)  # a time scale that underflows
+    n = len(W)
+    assert feeds_itself(np, 4 * W, -np.ones(n) / 2, -np.ones(n), 0.5) is fed
+    assert feeds_itself(np, W, np.ones(n), np.ones(n), 0.0)  # a time scale that underflows
+
+
+def test_neurons_that_hardly_move_do_not_count():
+    W, slope = np.diag([1.0, 0.1]), np.ones(2)
+    assert feeds_itself(np, W, slope, np.array([1.1e-9, 1.0]), 1.0)
+    assert not feeds_itself(np, W, slope, np.array([0.9e-9, 1.0]), 1.0)
 
 
 def test_a_rate_too_large_to_be_followed_is_said_to_be_so():
