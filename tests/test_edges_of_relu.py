@@ -16,11 +16,12 @@ from refimpl.data import sphere
 from verification.config import Config
 from verification.statements import _relu_deep
 from verification.statements._contacts import contact, time_above
+from verification.statements._data import DIM, inputs
 from verification.statements._pencil import INPUT, network
 from verification.statements._piecewise_linear import flow, gradient
 from verification.statements._relu_constructed import GAP, constructed, on_the_kink, third, third_by_euler, touching
 from verification.statements._relu_curves import flat
-from verification.statements._relu_deep import Deep, backpropagated, deep, same_changes
+from verification.statements._relu_deep import Deep, backpropagated, deep, deepest_network, followed, same_changes
 from verification.statements._relu_deep_report import bounded, crossing_places, extrapolation
 
 EPS = float(np.finfo(float).eps)
@@ -219,3 +220,13 @@ def test_the_error_of_random_networks_is_made_of_places(monkeypatch: Any) -> Non
         assert found.remainder[last].max() < 0.01
         assert (found.depths * found.norm)[last].max() <= found.ceiling * 1.01
         assert abs(control.slope(control.extrapolated).slope + 2) < 0.05
+
+
+@pytest.mark.parametrize(("seed", "same"), [(0, True), (2, False)])
+def test_the_deepest_network_is_the_first_that_crosses_the_kink(seed: int, same: bool) -> None:
+    """With seed 2 the first network of n = 16 does not cross it, and a comparison of no speeds raised."""
+    config = Config("relu", seed)
+    first = NeuralODE("relu").init(16, DIM, seed=config.rng("deepest", 16))
+    found = deepest_network(config, 16)
+    assert np.array_equal(found.W, first.W) is same
+    assert followed(found, inputs(config, 1)["sphere"][0]).crossings

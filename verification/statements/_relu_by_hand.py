@@ -8,15 +8,13 @@ from fractions import Fraction
 import numpy as np
 
 from refimpl import Euler, KinkEvents, NeuralODE, Params, SolveIVP
-from refimpl.finite.branches import Branches
-from refimpl.finite.kinks import follow
 from verification import Agreement, Config, compare
 from verification.statements._contacts import CONTACT, DEEPEST, DEPTH, EARLIER, HORIZON, time_above
-from verification.statements._data import DIM, Array, inputs
+from verification.statements._data import Array, inputs
 from verification.statements._piecewise_linear import flow
 from verification.statements._relu_constructed import GAP, NEAR, Constructed
 from verification.statements._relu_curves import Exact, flat
-from verification.statements._relu_deep import Deep
+from verification.statements._relu_deep import Deep, deepest_network, followed
 from verification.statements._resnets import backpropagate
 
 EPS = float(np.finfo(float).eps)
@@ -75,7 +73,7 @@ def plateau_road(net: NeuralODE, theta: Params, x: Array, depth: int, height: fl
 def control_road(config: Config, control: Deep) -> Agreement:
     """The slope of the extrapolated difference for softplus, all of it by the package and scipy.integrate."""
     net, x = NeuralODE("softplus"), inputs(config, 1)["sphere"]
-    theta = net.init(control.width, DIM, seed=config.rng("deepest", control.width))
+    theta = deepest_network(config, control.width)
     loose, exact = (flat(net.jacobian(theta, x, SolveIVP(rtol=r, atol=r / 100)))[0] for r in (1e-10, 1e-12))
     chosen = control.depths >= 32
     depths = control.depths[chosen]
@@ -97,8 +95,8 @@ def control_road(config: Config, control: Deep) -> Agreement:
 def crossings_road(config: Config, width: int) -> Agreement:
     """The speeds |ḣ_i| at the crossings of the network that is followed deepest, in their order."""
     net, x = NeuralODE("relu"), inputs(config, 1)["sphere"][0]
-    theta = net.init(width, DIM, seed=config.rng("deepest", width))
-    path = follow(Branches(net.phi), theta.W / math.sqrt(width), theta.U @ x, net.horizon, 1e-12)
+    theta = deepest_network(config, width)
+    path = followed(theta, x)
     return compare(
         f"speeds at the crossings (relu, $n = {width}$)",
         {"KinkEvents": [abs(crossing.speed) for crossing in path.crossings],

@@ -11,7 +11,7 @@ import numpy as np
 
 from refimpl import Gauss, Jacobian, KinkEvents, NeuralODE, Params, SolveIVP
 from refimpl.finite.branches import Branches
-from refimpl.finite.kinks import follow
+from refimpl.finite.kinks import Path, follow
 from verification import Config
 from verification.fit import PowerLaw, power_law
 from verification.statements._data import DIM, Array, Mask, inputs
@@ -167,13 +167,30 @@ def _with_one(positions: Array) -> Array:
     return np.hstack([np.ones((len(positions), 1)), positions])
 
 
+def followed(theta: Params, x: Array) -> Path:
+    """The ReLU network of `theta` from x to T, with its crossings."""
+    net = NeuralODE("relu")
+    return follow(Branches(net.phi), theta.W / math.sqrt(theta.width), theta.U @ x, net.horizon, 1e-12)
+
+
+def deepest_network(config: Config, width: int) -> Params:
+    """The first network that crosses the kink at all: one that does not has no error of it."""
+    x = inputs(config, 1)["sphere"][0]
+    for draw in range(64):
+        key = ("deepest", width, draw) if draw else ("deepest", width)
+        theta = NeuralODE("relu").init(width, DIM, seed=config.rng(*key))
+        if followed(theta, x).crossings:
+            return theta
+    raise ArithmeticError(f"no network of n = {width} crosses the kink")
+
+
 def deep(config: Config) -> tuple[Deep, Deep]:
     """A ReLU network, and the softplus network with the same θ and input."""
     width, x = WIDTHS[config.full], inputs(config, 1)["sphere"]
     net, control = NeuralODE("relu"), NeuralODE("softplus")
-    theta = net.init(width, DIM, seed=config.rng("deepest", width))
+    theta = deepest_network(config, width)
     exact = Exact.of(net, theta, x)
-    path = follow(Branches(net.phi), theta.W / math.sqrt(width), theta.U @ x[0], net.horizon, 1e-12)
+    path = followed(theta, x[0])
     moments = [(crossing.neuron, crossing.time, crossing.speed > 0) for crossing in path.crossings]
 
     def along(depths: Sequence[int]) -> tuple[Array, Array, Mask]:

@@ -8,10 +8,10 @@ from refimpl import Euler, KinkEvents, NeuralODE
 from verification import Agreement, Claim, Config, Table, Verdict
 from verification.fit import second_term
 from verification.statement import Value
-from verification.statements._data import DIM, inputs
+from verification.statements._data import inputs
 from verification.statements._relu_constructed import third
 from verification.statements._relu_curves import flat
-from verification.statements._relu_deep import ADAPTIVE, DEEPEST, FITTED, Deep, backpropagated
+from verification.statements._relu_deep import ADAPTIVE, DEEPEST, FITTED, Deep, backpropagated, deepest_network
 
 DEEP = ("gradient-bounded", "richardson", "crossing-positions", "reference-default")
 """Claims on this network."""
@@ -164,7 +164,7 @@ def agreements(config: Config, found: Deep) -> list[Agreement]:
     size = float(np.linalg.norm(found.exact))
     by_events = found.references["KinkEvents, default (1e-10)"]
     net, x = NeuralODE("relu"), inputs(config, 1)["sphere"]
-    theta, depth = net.init(found.width, DIM, seed=config.rng("deepest", found.width)), 256
+    theta, depth = deepest_network(config, found.width), 256
     own, _ = backpropagated(net, theta, x[0], depth)
     return [
         Agreement(
