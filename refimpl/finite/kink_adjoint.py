@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from refimpl.finite.branches import Branches
-from refimpl.finite.kinks import Arc, Dense, Path
+from refimpl.finite.kinks import Arc, Dense, Path, Touch
 from refimpl.finite.panels import refined
-from refimpl.finite.steps import steps
+from refimpl.finite.steps import Step, steps
 from refimpl.quadrature import Host
 
 NODES = 6
@@ -66,14 +67,20 @@ class Course:
         return weights, phi[:, :, 0], adjoint[:, :, 0]
 
 
-def along(branches: Branches, W: Host, v: Host, path: Path, rtol: float) -> Course:
-    """Solve (3) along a path, arc after arc from T to 0; v and W are the scaled ones, of shape (n,) and (n, n)."""
+def along(branches: Branches, W: Host, v: Host, path: Path, rtol: float, touches: Sequence[Touch] = ()) -> Course:
+    """Solve (3) along a path, arc after arc from T to 0; v and W are the scaled ones, of shape (n,) and (n, n).
+
+    At `touches` the neuron is taken to be on the other branch: ∫ φ'(h) dt changes, and λ there by that times Wᵀλ.
+    """
     last = path.arcs[-1]
     terminal = _slope(branches, last, path.end) * v
     scale = float(np.max(np.abs(terminal))) or 1.0
     lam, found = terminal / scale, list[Dense]()
-    for arc in reversed(path.arcs):
-        dense, lam = _on_arc(branches, W, arc, lam, rtol)
+    starts = [arc.state.times[0] for arc in path.arcs]
+    of = [max(0, int(np.searchsorted(starts, touch.time, side="right")) - 1) for touch in touches]
+    for k in range(len(path.arcs) - 1, -1, -1):
+        there = [touch for touch, arc in zip(touches, of, strict=True) if arc == k]
+        dense, lam = _on_arc(branches, W, path.arcs[k], lam, rtol, there)
         found.append(dense)
     return Course(branches, path, tuple(reversed(found)), scale * lam, scale, rtol)
 
@@ -84,13 +91,21 @@ def _slope(branches: Branches, arc: Arc, h: Host) -> Host:
     return slope
 
 
-def _on_arc(branches: Branches, W: Host, arc: Arc, end: Host, rtol: float) -> tuple[Dense, Host]:
+def _on_arc(
+    branches: Branches, W: Host, arc: Arc, end: Host, rtol: float, touches: Sequence[Touch]
+) -> tuple[Dense, Host]:
     start, stop = float(arc.state.times[0]), float(arc.state.times[-1])
 
     def rate(t: float, lam: Host) -> Host:
         value: Host = -_slope(branches, arc, arc.state(t)) * (lam @ W)
         return value
 
-    taken = list(steps(rate, stop, end, start, rtol))
+    taken, time, lam = list[Step](), stop, end
+    for touch in sorted(touches, key=lambda touch: -touch.time):
+        until = min(max(touch.time, start), stop)
+        taken += steps(rate, time, lam, until, rtol)
+        time, lam = until, (taken[-1].y if taken else lam).copy()
+        lam[touch.neuron] -= touch.change * (lam @ W)[touch.neuron]
+    taken += steps(rate, time, lam, start, rtol)
     times = [stop, *(step.end for step in taken)]
     return Dense(np.asarray(times[::-1]), tuple(step.output for step in reversed(taken))), taken[-1].y

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,13 @@ APART = 10.0
 """Factor between the tolerances of two solutions that are compared."""
 
 Found = TypeVar("Found")
+
+
+class Doubt(NamedTuple):
+    """What of the gradient is not decided, and the touch that decides most of it."""
+
+    effect: float
+    touch: Touch
 
 
 @overflow_is_checked()
@@ -61,7 +68,13 @@ def courses(system: System, rtol: float, distance: Callable[[System, Sweep, Swee
         def apart(coarse: Course, fine: Course, one: System = one) -> float:
             return distance(one, _joined(one, [coarse]), _joined(one, [fine]))
 
-        coarse, fine = _refined(solve, apart, rtol, lambda course: course.path.touches)
+        def doubt(course: Course, apart: Callable[[Course, Course], float] = apart) -> Doubt | None:
+            if not (touches := course.path.touches):
+                return None
+            other = along(branches, W, v, course.path, course.rtol, touches)
+            return Doubt(apart(course, other), max(touches, key=lambda touch: touch.change))
+
+        coarse, fine = _refined(solve, apart, rtol, doubt)
         _check_terminal_slope(coarse, fine, v, i, rtol)
         found.append(fine)
     return found
@@ -93,9 +106,9 @@ def _refined(
     solve: Callable[[float], Found],
     distance: Callable[[Found, Found], float],
     rtol: float,
-    touches: Callable[[Found], Sequence[Touch]] = lambda _found: (),
+    doubt: Callable[[Found], Doubt | None] = lambda _found: None,
 ) -> tuple[Found, Found]:
-    """Two solutions that agree to `rtol`, the coarser first, the finer without touches of a larger effect."""
+    """Two solutions that agree to `rtol`, the coarser first, and of the finer no more than that is in doubt."""
     coarse: Found | None = None
     refusal: AccuracyError | None = None
     for local in _tolerances(rtol):
@@ -105,7 +118,7 @@ def _refined(
             coarse, refusal = None, error
             continue
         if coarse is not None:
-            refusal = _refusal(distance(coarse, fine), touches(fine), rtol)
+            refusal = _refusal(distance(coarse, fine), doubt(fine), rtol)
             if refusal is None:
                 return coarse, fine
         coarse = fine
@@ -122,12 +135,12 @@ def _tolerances(rtol: float) -> Iterator[float]:
     yield SMALLEST_RTOL
 
 
-def _refusal(apart: float, touches: Sequence[Touch], rtol: float) -> AccuracyError | None:
-    """What stands against a solution: its distance from another, or touches that decide about more than `rtol`."""
-    doubt = max(touches, key=lambda touch: touch.effect, default=None)
+def _refusal(apart: float, doubt: Doubt | None, rtol: float) -> AccuracyError | None:
+    """What stands against a solution: its distance from another, or that with its touches taken the other way."""
     if doubt is not None and doubt.effect > max(apart, rtol):
+        touch = doubt.touch
         return AccuracyError(
-            f"neuron {doubt.neuron} touches the kink {doubt.kink:g} near t = {doubt.time:.6g}: whether it crosses is "
+            f"neuron {touch.neuron} touches the kink {touch.kink:g} near t = {touch.time:.6g}: whether it crosses is "
             f"not decided, and about {doubt.effect:.2g} of the gradient depends on it",
             reached=doubt.effect,
         )

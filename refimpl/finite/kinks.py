@@ -31,7 +31,7 @@ MOST_CROSSINGS = 1000
 """Crossings for each neuron, above which a solution is not followed."""
 
 UNCERTAIN = 10.0
-"""Error of h, in units of the local tolerance times its largest entry."""
+"""Error of h, in units of the local tolerance times its largest entry so far."""
 
 ROUNDINGS = 16.0
 """Distance from a kink, in roundings of the largest state, at which a neuron stands on it."""
@@ -55,12 +55,12 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Touch:
-    """A neuron that comes within the error of h to a kink: when, which, where, and how much of λ depends on it."""
+    """A neuron that comes within the error of h to a kink: when, which, where, and what ∫ φ'(h) dt depends on it."""
 
     time: float
     neuron: int
     kink: float
-    effect: float
+    change: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +151,7 @@ class _Walk:
     rtol: float
     h: Host
     time: float = 0.0
+    largest: float = 0.0
     first: float | None = None
     branch: Any = None
     resting: Any = None
@@ -161,7 +162,7 @@ class _Walk:
 
     def to_the_end(self) -> Path:
         """From arc to arc, until T."""
-        self.branch = self.branches.of(self.h, self._rate(self.h))
+        self.branch, self.largest = self.branches.of(self.h, self._rate(self.h)), float(np.max(np.abs(self.h)))
         self.resting = np.zeros(self.h.shape, dtype=bool)
         while self.horizon - self.time > self._shortest:
             self._arc()
@@ -214,7 +215,8 @@ class _Walk:
         Touches before that are recorded.
         """
         length = step.end - step.start
-        uncertain = UNCERTAIN * self.rtol * float(np.max(np.abs(step.y)))
+        self.largest = max(self.largest, float(np.max(np.abs(step.y))))
+        uncertain = UNCERTAIN * self.rtol * self.largest
         values = step.output(step.start + length * NODES)
         near, resting = approaches(self.branches, self.branch, values, self.h, uncertain)
         exits = [(u, approach) for approach in near if (u := approach.exit()) is not None]
@@ -227,11 +229,9 @@ class _Walk:
         return first, resting
 
     def _record(self, approach: Approach, time: float, duration: float) -> None:
-        """A neuron on the wrong branch for a while changes λ by the jump of φ' times (Wᵀλ) there."""
-        jump, along = self.branches.jumps[approach.edge], float(np.linalg.norm(self.W[:, approach.neuron]))
+        jump, kink = float(self.branches.jumps[approach.edge]), float(self.branches.edges[approach.edge])
         if jump > 0:
-            kink = float(self.branches.edges[approach.edge])
-            self.touches.append(Touch(time, approach.neuron, kink, jump * along * duration))
+            self.touches.append(Touch(time, approach.neuron, kink, jump * duration))
 
     def _cross(self, moment: float, neuron: int, kink: float) -> None:
         """Take the step again, up to the time at which the neuron stands on the kink, and change its branch."""
