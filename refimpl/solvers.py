@@ -168,7 +168,7 @@ class Gauss(Solver):
     def terminal(self, system: System) -> Array:
         """h_T, shape (n, N)."""
         if self._adapts(system):
-            return adapt.adapt(system, self.nodes, self.steps, self.rtol, adjoint=False).forward.flow.terminal
+            return adapt.adapt(system, self.nodes, self.steps, self.rtol, adjoint=False).forward.boundary[-1, ...].T
 
         def distance(coarse: residual.Arrival, fine: residual.Arrival) -> float:
             return end_distance(system, coarse.terminal, fine.terminal)
@@ -178,7 +178,7 @@ class Gauss(Solver):
     def sweep(self, system: System) -> Sweep:
         """Forward and adjoint states at the nodes of a quadrature."""
         if self._adapts(system):
-            return adapt.adapt(system, self.nodes, self.steps, self.rtol, adjoint=True).solution(system).sweep
+            return adapt.adapt(system, self.nodes, self.steps, self.rtol, adjoint=True).sweep(system)
 
         def distance(coarse: adjoint.Solution, fine: adjoint.Solution) -> float:
             return sweep_distance(system, coarse.sweep, fine.sweep)

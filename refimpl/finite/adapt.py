@@ -10,14 +10,13 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from refimpl.backend import is_numpy, keep_freed_memory
+from refimpl.backend import from_host, is_numpy, keep_freed_memory
 from refimpl.errors import AccuracyError
 from refimpl.finite import defect, sweep
-from refimpl.finite.adjoint import Solution
 from refimpl.finite.escape import raise_if_escaping
 from refimpl.finite.forward import StageDivergenceError
 from refimpl.finite.refine import STEPS
-from refimpl.finite.system import System
+from refimpl.finite.system import Sweep, System
 from refimpl.scheme import Scheme, gauss
 
 LEAST = 5
@@ -47,10 +46,20 @@ class Adapted:
     forward: sweep.Forward
     backward: sweep.Backward | None
 
-    def solution(self, system: System) -> Solution:
+    def sweep(self, system: System) -> Sweep:
         """Both together, as the contraction wants them."""
         assert self.backward is not None
-        return Solution(system, self.scheme, self.forward.flow, self.backward.flow)
+        xp = system.xp
+        phi, adjoint = (xp.matrix_transpose(rows) for rows in (self.forward.phi, self.backward.stages))
+        terminal = self.forward.boundary[-1, ...].T
+        return Sweep(
+            weights=from_host(xp, self.scheme.weights, phi),
+            phi=phi,
+            adjoint=adjoint,
+            terminal=terminal,
+            terminal_phi=system.activation.phi(terminal),
+            initial_adjoint=self.backward.boundary[0, ...].T,
+        )
 
 
 def adapt(system: System, nodes: int | None, steps: int | None, rtol: float, *, adjoint: bool) -> Adapted:
@@ -100,7 +109,7 @@ def _with_steps(
         seen = defect.of_forward(system, scheme, forward)
         error = defect.error_forward(system, forward, seen)
         if adjoint and error <= SHARE * rtol:
-            backward = sweep.backward(system, scheme, forward.flow, tight, backward, patient=patient)
+            backward = sweep.backward(system, scheme, forward, tight, backward, patient=patient)
             error = max(error, defect.error_backward(system, scheme, forward, seen, backward))
         if error <= SHARE * rtol:
             return Adapted(scheme, forward, backward)

@@ -24,8 +24,9 @@ import numpy as np
 
 from refimpl.backend import Array, Namespace, from_host, namespace, overflow_is_checked, slices
 from refimpl.finite.climb import Rates, climb
-from refimpl.finite.forward import combine, largest_ratio, largest_size, relative_size
+from refimpl.finite.forward import combine, largest_ratio, largest_size
 from refimpl.finite.probe import probe
+from refimpl.finite.rows import relative_size, times
 from refimpl.finite.sweep import Backward, Forward, at_fewer_nodes, root_of_squares
 from refimpl.finite.system import System
 from refimpl.quadrature import lagrange
@@ -50,9 +51,9 @@ class ForwardDefect:
 
     Parameters
     ----------
-    missed : array, shape (steps, n, N)
+    missed : array, shape (steps, N, n)
         |∫ δ| over each step of unit length.
-    moved : array, shape (steps, n, N)
+    moved : array, shape (steps, N, n)
         How far h may be off at the end of each step.
     """
 
@@ -64,23 +65,23 @@ class ForwardDefect:
 def of_forward(system: System, scheme: Scheme, solution: Forward) -> ForwardDefect:
     """The defect of (1)."""
     xp, at, displacements = system.xp, probe(scheme.b.size), list[Array]()
-    missed = xp.empty_like(solution.flow.boundary[1:, ...])
+    missed = xp.empty_like(solution.boundary[1:, ...])
     for k in range(scheme.steps):
-        integral = xp.empty_like(system.h0)
-        for rows in _blocks(system, scheme):
-            delta = system.activation.phi(_states(system, scheme, solution, k, rows))
-            delta -= combine(xp, at.values, _inside(scheme, solution.flow.phi, k, rows))
-            integral[rows, :], missed[k, rows, :] = at.seen(xp, delta, solution.paces[k].reach)
+        integral = xp.empty_like(missed[k, ...])
+        for part in _blocks(scheme, integral):
+            delta = system.activation.phi(_states(system, scheme, solution, k, part))
+            delta -= combine(xp, at.values, _inside(scheme, solution.phi, k, part))
+            integral[part], missed[k, ...][part] = at.seen(xp, delta, solution.paces[k].reach)
         size = solution.left[k] + scheme.step * root_of_squares(system, missed[k, ...])
-        displacements.append(_with_signs(xp, size, xp.matmul(system.W, integral)))
-    moved = _followed(system, scheme, solution.flow.dphi, displacements, backward=False)
+        displacements.append(_with_signs(xp, size, xp.matmul(integral, xp.matrix_transpose(system.W))))
+    moved = _followed(system, scheme, solution.dphi, displacements, backward=False)
     return ForwardDefect(missed, moved)
 
 
 @overflow_is_checked()
 def error_forward(system: System, solution: Forward, defect: ForwardDefect) -> float:
     """Estimated error of h_T and of φ(h_T), each relative to itself, for the worst sample."""
-    end, moved = solution.flow.terminal, defect.moved[-1, ...]
+    end, moved = solution.boundary[-1, ...], defect.moved[-1, ...]
     turned = _turned(system, end, moved)
     return max(relative_size(system.xp, moved, end), relative_size(system.xp, turned, system.activation.phi(end)))
 
@@ -91,32 +92,32 @@ def error_backward(
 ) -> float:
     """Estimated error of λ_0 and of ∂f/∂W, each relative to itself, for the worst sample."""
     xp, at, last = system.xp, probe(scheme.b.size), scheme.steps - 1
-    Wt, at_the_end = xp.matrix_transpose(system.W), lagrange(scheme.b.size, np.ones(1))
+    at_the_end = lagrange(scheme.b.size, np.ones(1))
     displacements = []
     for k in range(scheme.steps):
         # Wᵀλ has degree m: known at the nodes, and at the end of the step.
-        end = xp.matmul(Wt, adjoint.flow.boundary[k + 1, ...])
+        end = xp.matmul(adjoint.boundary[k + 1, ...], system.W)
         moved = xp.maximum(defect.moved[max(k - 1, 0), ...], defect.moved[k, ...])
         integral, size = xp.empty_like(end), xp.empty_like(end)
-        for rows in _blocks(system, scheme):
-            products = _inside(scheme, adjoint.products, k, rows)
-            left = end[rows, :] - combine(xp, at_the_end, products)[0, ...]
+        for part in _blocks(scheme, end):
+            products = _inside(scheme, adjoint.products, k, part)
+            left = end[part] - combine(xp, at_the_end, products)[0, ...]
             between = combine(xp, at.values, products) + from_host(xp, at.beyond, left)[:, :, None] * left
-            h = _states(system, scheme, solution, k, rows)
+            h = _states(system, scheme, solution, k, part)
             slope = system.activation.dphi(h)
-            delta = slope * between - combine(xp, at.values, _inside(scheme, adjoint.rates, k, rows))
-            integral[rows, :], largest = at.seen(xp, delta, adjoint.paces[k].reach)
-            bend = xp.abs(system.activation.dphi(_some(xp, h) + moved[rows, :]) - _some(xp, slope))
+            delta = slope * between - combine(xp, at.values, _inside(scheme, adjoint.rates, k, part))
+            integral[part], largest = at.seen(xp, delta, adjoint.paces[k].reach)
+            bend = xp.abs(system.activation.dphi(_some(xp, h) + moved[part]) - _some(xp, slope))
             largest += xp.max(bend * xp.abs(_some(xp, between)), axis=0)
-            size[rows, :] = adjoint.left[k][rows, :] + scheme.step * largest
+            size[part] = adjoint.left[k][part] + scheme.step * largest
             if k == last:
-                size[rows, :] += bend[-1, ...] * xp.abs(system.v[rows])[:, None]
+                size[part] += bend[-1, ...] * xp.abs(system.v[part[1]])
         displacements.append(_with_signs(xp, size, integral))
-    on_the_way = _followed(system, scheme, solution.flow.dphi, displacements, backward=True)
-    ends = solution.flow.boundary[1:, ...]
+    on_the_way = _followed(system, scheme, solution.dphi, displacements, backward=True)
+    ends = solution.boundary[1:, ...]
     turned = _turned(system, ends, defect.moved)
     return max(
-        relative_size(xp, on_the_way, adjoint.flow.boundary[:-1, ...]),
+        relative_size(xp, on_the_way, adjoint.boundary[:-1, ...]),
         relative_size(xp, defect.moved, ends),
         relative_size(xp, turned, system.activation.phi(ends)),
         _share_of_gradient(system, scheme, solution, adjoint, defect.missed + turned, on_the_way),
@@ -128,49 +129,51 @@ def _share_of_gradient(
 ) -> float:
     """Estimated error of ∂f/∂W = ∫ λ φᵀ dt relative to its Frobenius norm, for the worst sample.
 
-    In a step φ is off by no more than `off_phi`, (steps, n, N), what quadrature misses of it included, and that counts
+    In a step φ is off by no more than `off_phi`, (steps, N, n), what quadrature misses of it included, and that counts
     times |λ|; λ is off by no more than `off_lam`, times |φ|. The norm is that of (∂f/∂W) r, for random signs r.
     """
-    xp, (_, n, N), both = system.xp, solution.flow.phi.shape, (solution.flow.phi, adjoint.flow.stages)
+    xp, (_, N, n), both = system.xp, solution.phi.shape, (solution.phi, adjoint.stages)
     units = [_unit(xp, values) for values in both]  # so that nothing underflows
     weights = np.tile(scheme.step * scheme.b, scheme.steps)
     signs = from_host(xp, np.random.default_rng(0).choice([-1.0, 1.0], (PROBES, n)), system.h0)
-    gradient = xp.zeros((PROBES, n, N), dtype=system.h0.dtype, device=system.h0.device)
-    sizes = [xp.zeros_like(off_phi[:, 0, :]) for _ in units]
+    gradient = xp.zeros((PROBES, N, n), dtype=system.h0.dtype, device=system.h0.device)
+    sizes = [xp.zeros_like(off_phi[..., 0]) for _ in units]
     for j, weight in enumerate(weights):
         k = j // scheme.b.size
         phi, lam = (values[j, ...] / unit for values, unit in zip(both, units, strict=True))
-        gradient += float(weight) * lam * xp.matmul(signs, phi)[:, None, :]
+        gradient += float(weight) * xp.matmul(signs, phi.T)[:, :, None] * lam
         for size, values in zip(sizes, (phi, lam), strict=True):
-            size[k, :] = xp.maximum(size[k, :], xp.linalg.vector_norm(values, axis=0))
-    errors = [xp.linalg.vector_norm(off / unit, axis=1) for off, unit in zip((off_phi, off_lam), units, strict=True)]
+            size[k, :] = xp.maximum(size[k, :], xp.linalg.vector_norm(values, axis=-1))
+    errors = [xp.linalg.vector_norm(off / unit, axis=-1) for off, unit in zip((off_phi, off_lam), units, strict=True)]
     error = scheme.step * xp.sum(sizes[0] * errors[1] + sizes[1] * errors[0], axis=0)
-    norm = xp.linalg.vector_norm(xp.reshape(gradient, (PROBES * n, N)), axis=0) / PROBES**0.5
+    norm = xp.linalg.vector_norm(xp.linalg.vector_norm(gradient, axis=-1), axis=0) / PROBES**0.5
     return largest_ratio(xp, error, norm)
 
 
 def _unit(xp: Namespace, values: Array) -> Array:
-    """Largest size of each sample, (N,), and 1 where there is none."""
-    unit = xp.max(largest_size(xp, values), axis=0)
+    """Largest size of each sample, (N, 1), and 1 where there is none."""
+    unit = xp.max(largest_size(xp, values), axis=-1, keepdims=True)
     return xp.where(unit == 0, xp.ones_like(unit), unit)
 
 
-def _blocks(system: System, scheme: Scheme) -> Iterator[slice]:
-    """Blocks of neurons; their values at all points of a step stay in the cache together."""
-    n, N = system.h0.shape
-    return slices(n, max(1, BLOCK // max(1, (scheme.b.size + 3) * N)))
+def _blocks(scheme: Scheme, states: Array) -> Iterator[tuple[slice, slice]]:
+    """Parts of `states` (N, n) whose values at all points of a step stay in the cache together."""
+    (N, n), values = states.shape, max(1, BLOCK // (scheme.b.size + 3))
+    for neurons in slices(n, values):
+        for samples in slices(N, max(1, values // n)):
+            yield samples, neurons
 
 
-def _inside(scheme: Scheme, values: Array, k: int, rows: slice) -> Array:
-    """`values` (steps × m, n, N) at the nodes of step k, for a block of neurons."""
-    return values[k * scheme.b.size : (k + 1) * scheme.b.size, rows, :]
+def _inside(scheme: Scheme, values: Array, k: int, part: tuple[slice, slice]) -> Array:
+    """`values` (steps × m, N, n) at the nodes of step k, for a part of the states."""
+    return values[(slice(k * scheme.b.size, (k + 1) * scheme.b.size), *part)]
 
 
-def _states(system: System, scheme: Scheme, solution: Forward, k: int, rows: slice) -> Array:
-    """h at the points of step k, for a block of neurons: (m + 3, rows, N)."""
+def _states(system: System, scheme: Scheme, solution: Forward, k: int, part: tuple[slice, slice]) -> Array:
+    """h at the points of step k, for a part of the states."""
     at = probe(scheme.b.size)
-    h = combine(system.xp, scheme.step * at.integrals, _inside(scheme, solution.rates, k, rows))
-    h += solution.flow.boundary[k, rows, :]
+    h = combine(system.xp, scheme.step * at.integrals, _inside(scheme, solution.rates, k, part))
+    h += solution.boundary[(k, *part)]
     return h
 
 
@@ -188,7 +191,7 @@ def _turned(system: System, states: Array, moved: Array) -> Array:
 
 
 def _followed(system: System, scheme: Scheme, dphi: Array, displacements: list[Array], *, backward: bool) -> Array:
-    """How far `displacements` in the steps move the solution at the far end of each step, (steps, n, N).
+    """How far `displacements` in the steps move the solution at the far end of each step, (steps, N, n).
 
     They are followed along the linearised equation, δ̇ = W (φ'(h) ⊙ δ), from where each acts until T, or with `backward`
     along the adjoint equation until 0. At the last end they count as at least what each of them is.
@@ -200,14 +203,14 @@ def _followed(system: System, scheme: Scheme, dphi: Array, displacements: list[A
     W = system.W if system.single_weights is None else system.single_weights
     unit = _unit(xp, moved)  # in which single precision has room for all
     total = xp.zeros_like(displacements[0], dtype=W.dtype)
-    W = xp.matrix_transpose(W) if backward else W
+    W = W if backward else xp.matrix_transpose(W)
     for k in reversed(range(steps)) if backward else range(steps):
         slope = at_fewer_nodes(xp, dphi[k * m : (k + 1) * m, ...], min(m, COARSE))
         slope = xp.astype(slope, W.dtype, copy=False)
 
         def rate(stages: Array, _: float, slope: Array = slope) -> Rates:
             at = at_fewer_nodes(xp, slope, stages.shape[0])
-            values = at * xp.matmul(W, stages) if backward else xp.matmul(W, at * stages)
+            values = at * times(xp, stages, W) if backward else times(xp, at * stages, W)
             return Rates(values, stages)
 
         total = total + xp.astype(displacements[k] / unit, W.dtype, copy=False)

@@ -44,7 +44,7 @@ class Probe:
     weights: Host
 
     def seen(self, xp: Namespace, defect: Array, reach: float) -> tuple[Array, Array]:
-        """The integral of a defect (m + 3, n, N), and the largest of all that the weights see, without sign: (n, N).
+        """The integral of a defect (m + 3, …), and the largest of all that the weights see, without sign.
 
         Of P_k the flow e^{z (1 − t)} has z^k k!/(2k)! to leading order in z = κΔ, the `reach`: so much counts what is
         integrated with it. For a linear equation, where δ is a multiple of P_m, that is all that there is.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from refimpl.backend import Array
+from refimpl.finite.rows import times
 from refimpl.finite.system import System
 
 SINGLE = 2.0**-20
@@ -26,7 +27,7 @@ class Product:
     rtol : float
         Tolerance of the sweeps.
     transposed : bool
-        Wᵀ in place of W.
+        Wᵀ λ in place of W φ.
 
     Notes
     -----
@@ -38,14 +39,14 @@ class Product:
 
     def __init__(self, system: System, rtol: float, *, transposed: bool = False) -> None:
         self.xp = system.xp
-        matrices = system.W, system.single_weights
-        self.W, self.single = (W if W is None or not transposed else self.xp.matrix_transpose(W) for W in matrices)
+        matrices = system.W, system.single_weights  # of columns; here states are rows
+        self.W, self.single = (W if W is None or transposed else self.xp.matrix_transpose(W) for W in matrices)
         self.small = rtol / (16 * SINGLE)
         self.last: tuple[Array, Array] | None = None
         self.before = math.inf
 
     def __call__(self, factors: Array, change: float) -> Array:
-        """Products (m, n, N) of `factors` likewise, from a sweep after the one that changed by `change`.
+        """Products (m, N, n) of `factors` likewise, from a sweep after the one that changed by `change`.
 
         They take the place of the last ones, if these are as many.
         """
@@ -55,23 +56,21 @@ class Product:
         last = self.last
         rough = self.single is not None and change > ROUGH and change <= FALLS * self.before
         self.before = change
-        update = self.single is not None and change <= self.small
-        products = xp.empty_like(factors) if last is None else last[1]
-        for j in range(factors.shape[0]):
-            factor = factors[j, ...]
-            if rough:
-                products[j, ...] = self._in_single(factor)
-            elif update and last is not None:
-                products[j, ...] += self._in_single(factor - last[0][j, ...])
-            else:
-                products[j, ...] = xp.matmul(self.W, factor)
-        self.last = None if rough else (factors, products)
+        if rough:
+            self.last = None
+            return self._in_single(factors)
+        if last is not None and self.single is not None and change <= self.small:
+            products = last[1]
+            products += self._in_single(factors - last[0])
+        else:
+            products = times(xp, factors, self.W)
+        self.last = (factors, products)
         return products
 
-    def _in_single(self, factor: Array) -> Array:
-        """Each sample is rounded in units of its own size: none is too small for single precision."""
+    def _in_single(self, factors: Array) -> Array:
+        """Each sample at each node is rounded in units of its own size: none is too small for single precision."""
         xp = self.xp
-        scale = xp.max(xp.abs(factor), axis=0, keepdims=True)
+        scale = xp.max(xp.abs(factors), axis=-1, keepdims=True)
         scale = xp.where(scale == 0, xp.ones_like(scale), scale)
-        product = xp.matmul(self.single, xp.astype(factor / scale, xp.float32))
-        return xp.astype(product, factor.dtype) * scale
+        product = times(xp, xp.astype(factors / scale, xp.float32), self.single)
+        return xp.astype(product, factors.dtype) * scale

@@ -6,14 +6,13 @@ still change is small against the tolerance, and start from a coarser solution w
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from refimpl.backend import Array, Namespace, overflow_is_checked, slices
-from refimpl.finite.adjoint import AdjointFlow
 from refimpl.finite.climb import Climbed, Pace, Rates, climb
-from refimpl.finite.forward import Flow, StageDivergenceError, check_end, combine, largest_size
+from refimpl.finite.forward import StageDivergenceError, check_end, combine, largest_size
 from refimpl.finite.product import Product
+from refimpl.finite.rows import in_blocks, rows_of
 from refimpl.finite.system import System
 from refimpl.quadrature import gauss_legendre, lagrange
 from refimpl.scheme import Scheme
@@ -28,9 +27,9 @@ class Solved:
 
     Parameters
     ----------
-    rates : array, shape (m, n, N)
+    rates : array, shape (m, N, n)
         W φ(h_j), or φ'(h_j) ⊙ Wᵀ λ_j, at all nodes.
-    left : list of array, shape (n, N)
+    left : list of array, shape (N, n)
         What more sweeps would change at the far end of each step, in absolute value.
     paces : list of Pace
         How fast the sweeps of each step converged.
@@ -48,17 +47,36 @@ class Solved:
 
 @dataclass(frozen=True, eq=False)
 class Forward(Solved):
-    """Forward solution."""
+    """Forward solution.
 
-    flow: Flow
+    Parameters
+    ----------
+    phi, dphi : array, shape (m, N, n)
+        φ(h_j) and φ'(h_j) at all nodes.
+    boundary : array, shape (steps + 1, N, n)
+        h at the ends of the steps, h_0 first and h_T last.
+    """
+
+    phi: Array
+    dphi: Array
+    boundary: Array
 
 
 @dataclass(frozen=True, eq=False)
 class Backward(Solved):
-    """Adjoint solution, and Wᵀ λ_j at all nodes, (m, n, N)."""
+    """Adjoint solution.
 
-    flow: AdjointFlow
+    Parameters
+    ----------
+    stages, products : array, shape (m, N, n)
+        λ_j and Wᵀ λ_j at all nodes.
+    boundary : array, shape (steps + 1, N, n)
+        λ at the ends of the steps, λ_0 first and λ_T last.
+    """
+
+    stages: Array
     products: Array
+    boundary: Array
 
 
 class _ForwardStep:
@@ -71,17 +89,18 @@ class _ForwardStep:
 
     def first(self) -> Array:
         """The rate at the start."""
-        return self.system.xp.matmul(self.system.W, self.system.activation.phi(self.start))[None, ...]
+        xp, phi = self.system.xp, self.system.activation.phi
+        return xp.matmul(phi(self.start), xp.matrix_transpose(self.system.W))[None, ...]
 
     def rate(self, stages: Array, change: float) -> Rates:
         """W φ(h), and φ(h)."""
-        value = _node_by_node(self.system, self.system.activation.phi, stages)
+        value = in_blocks(self.system.xp, self.system.activation.phi, stages)
         return Rates(self.product(value, change), value)
 
     def size(self, stages: Array, value: Array) -> Array:
         """|h| and the root of Σ W_ij² (|φ| + |φ' h|)²: of what h is the sum, were it to lose its last digits."""
         xp = self.system.xp
-        self.slope = _node_by_node(self.system, self.system.activation.dphi, stages)
+        self.slope = in_blocks(xp, self.system.activation.dphi, stages)
         terms = xp.zeros_like(self.start)
         for j in range(stages.shape[0]):
             terms = xp.maximum(terms, xp.abs(value[j, ...]) + xp.abs(self.slope[j, ...] * stages[j, ...]))
@@ -97,8 +116,7 @@ class _BackwardStep:
 
     def first(self, slope: Array) -> Array:
         """The rate at the end of the step, where φ'(h) is `slope`."""
-        xp = self.system.xp
-        return (slope * xp.matmul(xp.matrix_transpose(self.system.W), self.end))[None, ...]
+        return (slope * self.system.xp.matmul(self.end, self.system.W))[None, ...]
 
     def rate(self, stages: Array, change: float) -> Rates:
         """φ'(h) ⊙ Wᵀ λ, and Wᵀ λ."""
@@ -125,7 +143,7 @@ def forward(
     BlowUpError, AccuracyError
         As in `refimpl.finite.forward.check_end`.
     """
-    xp, boundary = system.xp, [system.h0]
+    xp, boundary = system.xp, [rows_of(system.xp, system.h0)]
     solved, slopes = list[Climbed](), list[Array]()
     for k in range(scheme.steps):
         h = boundary[-1]
@@ -135,28 +153,29 @@ def forward(
             xp, h, scheme.step, first, equation.rate, equation.size, scheme.b.size, rtol, pace=pace, patient=patient
         )
         if step is None:
-            raise StageDivergenceError(k * scheme.step, h)
+            raise StageDivergenceError(k * scheme.step, h.T)
         solved.append(step)
         slopes.append(equation.slope)
         boundary.append(step.end)
-    check_end(system, scheme, boundary[-1])
+    check_end(system, scheme, boundary[-1].T)
     phi, rates = (_joined(xp, [getattr(step.rates, name) for step in solved]) for name in ("kept", "values"))
-    flow = Flow(phi, _joined(xp, slopes), xp.stack(boundary))
-    return Forward(rates, [step.left for step in solved], [step.pace for step in solved], flow)
+    left, paces = [step.left for step in solved], [step.pace for step in solved]
+    return Forward(rates, left, paces, phi, _joined(xp, slopes), xp.stack(boundary))
 
 
 @overflow_is_checked()
 def backward(
-    system: System, scheme: Scheme, flow: Flow, rtol: float, coarse: Backward | None = None, *, patient: bool = True
-) -> Backward:
-    """Solve (3) under `scheme` to `rtol` along `flow`; `coarse`, `patient` and errors as in `forward`."""
+    system: System, scheme: Scheme, solution: Forward, rtol: float, coarse: Backward | None = None, *,
+    patient: bool = True,
+) -> Backward:  # fmt: skip
+    """Solve (3) under `scheme` to `rtol` along `solution`; `coarse`, `patient` and errors as in `forward`."""
     xp, m, dphi = system.xp, scheme.b.size, system.activation.dphi
-    boundary, solved = [system.terminal_adjoint(dphi(flow.terminal))], list[Climbed]()
+    boundary, solved = [dphi(solution.boundary[-1, ...]) * system.v], list[Climbed]()
     for k in range(scheme.steps - 1, -1, -1):
         lam = boundary[0]
-        equation = _BackwardStep(system, scheme.step, lam, flow.dphi[k * m : (k + 1) * m, ...], rtol)
+        equation = _BackwardStep(system, scheme.step, lam, solution.dphi[k * m : (k + 1) * m, ...], rtol)
         if coarse is None:
-            first, pace = equation.first(dphi(flow.boundary[k + 1, ...])), None
+            first, pace = equation.first(dphi(solution.boundary[k + 1, ...])), None
         else:
             first, pace = coarse.start(k)
         step = climb(
@@ -164,41 +183,33 @@ def backward(
             patient=patient,
         )  # fmt: skip
         if step is None:
-            raise StageDivergenceError(k * scheme.step, flow.boundary[k, ...])
+            raise StageDivergenceError(k * scheme.step, solution.boundary[k, ...].T)
         solved.insert(0, step)
         boundary.insert(0, step.end)
     stages = _joined(xp, [step.stages for step in solved])
     products, rates = (_joined(xp, [getattr(step.rates, name) for step in solved]) for name in ("kept", "values"))
     left, paces = [step.left for step in solved], [step.pace for step in solved]
-    return Backward(rates, left, paces, AdjointFlow(stages, xp.stack(boundary)), products)
+    return Backward(rates, left, paces, stages, products, xp.stack(boundary))
 
 
 def at_fewer_nodes(xp: Namespace, values: Array, nodes: int) -> Array:
-    """The polynomial through `values` (m, n, N) at the Gauss nodes of a step, at `nodes` Gauss nodes."""
+    """The polynomial through `values` (m, N, n) at the Gauss nodes of a step, at `nodes` Gauss nodes."""
     if values.shape[0] == nodes:
         return values
     return combine(xp, lagrange(values.shape[0], gauss_legendre(nodes)[0]), values)
 
 
 def root_of_squares(system: System, terms: Array, *, transposed: bool = False) -> Array:
-    """(Σ_j W_ij² terms_j²)^½, (n, N): what independent errors `terms` of φ make of W φ, and one alone exactly."""
+    """(Σ_j W_ij² terms_j²)^½, (N, n): what independent errors `terms` of φ make of W φ, and one alone exactly."""
     xp = system.xp
-    W = xp.matrix_transpose(system.W) if transposed else system.W
-    scale = xp.max(terms, axis=0, keepdims=True)
+    W = system.W if transposed else xp.matrix_transpose(system.W)
+    scale = xp.max(terms, axis=1, keepdims=True)
     scale = xp.where(scale == 0, xp.ones_like(scale), scale)
     shares = (terms / scale) ** 2
     sums = xp.empty_like(terms)
-    for rows in slices(W.shape[0], max(1, BLOCK // W.shape[1])):
-        sums[rows, :] = xp.matmul(W[rows, :] ** 2, shares)
+    for columns in slices(W.shape[1], max(1, BLOCK // W.shape[0])):
+        sums[:, columns] = xp.matmul(shares, W[:, columns] ** 2)
     return xp.sqrt(sums) * scale
-
-
-def _node_by_node(system: System, function: Callable[[Array], Array], stages: Array) -> Array:
-    """`function` of (m, n, N), for one node after the other: what a node needs stays in the cache."""
-    values = system.xp.empty_like(stages)
-    for j in range(stages.shape[0]):
-        values[j, ...] = function(stages[j, ...])
-    return values
 
 
 def _joined(xp: Namespace, parts: list[Array]) -> Array:

@@ -1,0 +1,52 @@
+"""States as rows, (nodes, N, n), as Picard's sweeps and the defect have them: one product with W serves all nodes.
+
+Elsewhere in `refimpl.finite` states are columns, (nodes, n, N).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from refimpl.backend import Array, Namespace, slices
+from refimpl.finite import forward
+
+BLOCK = 1 << 15
+"""Values that functions of single entries get at a time (256 KiB in float64): what they need stays in the cache."""
+
+
+def rows_of(xp: Namespace, columns: Array) -> Array:
+    """(n, N) → (N, n), with every row in one piece."""
+    rows = xp.empty((columns.shape[1], columns.shape[0]), dtype=columns.dtype, device=columns.device)
+    rows[...] = columns.T
+    return rows
+
+
+def times(xp: Namespace, states: Array, matrix: Array) -> Array:
+    """`states` (…, n) times `matrix` (n, n), in one product for all rows."""
+    return xp.reshape(xp.matmul(xp.reshape(states, (-1, states.shape[-1])), matrix), states.shape)
+
+
+def in_blocks(xp: Namespace, function: Callable[..., Array], *arrays: Array, reduced: bool = False) -> Array:
+    """`function` of `arrays` (…, n), some rows at a time; with `reduced` it takes the last axis away."""
+    n, shape = arrays[0].shape[-1], arrays[0].shape
+    rows = [xp.reshape(array, (-1, n)) for array in arrays]
+    count, chunk = rows[0].shape[0], max(1, BLOCK // n)
+    if count <= chunk:
+        return function(*arrays)
+    found = xp.empty((count,) if reduced else (count, n), dtype=arrays[0].dtype, device=arrays[0].device)
+    for part in slices(count, chunk):
+        found[part, ...] = function(*(row[part, ...] for row in rows))
+    return xp.reshape(found, shape[:-1] if reduced else shape)
+
+
+def relative_change(xp: Namespace, new: Array, old: Array) -> float:
+    """max of |new − old| / |new| in the maximum norm over the neurons: enough to see an iteration stand still."""
+    if 0 in new.shape:
+        return 0.0
+    change = in_blocks(xp, lambda one, other: xp.max(xp.abs(one - other), axis=-1), new, old, reduced=True)
+    return forward.largest_ratio(xp, change, in_blocks(xp, lambda one: xp.max(xp.abs(one), axis=-1), new, reduced=True))
+
+
+def relative_size(xp: Namespace, change: Array, reference: Array) -> float:
+    """max over leading axes and samples of ‖change‖ / ‖reference‖, with norms over the neurons."""
+    return forward.relative_size(xp, xp.matrix_transpose(change), xp.matrix_transpose(reference))
