@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from refimpl.backend import Array, Namespace
 from refimpl.finite.forward import combine, largest_ratio
+from refimpl.finite.product import ROUGH
 from refimpl.finite.rows import relative_change
 from refimpl.quadrature import Host, gauss_legendre, lagrange_integrals
 
@@ -38,6 +39,9 @@ SLOW = 0.5
 
 SEEN = 100.0
 """How far a change has to be above rounding to tell the pace."""
+
+SEEN_IN_SINGLE = 2.0**-23
+"""Change that is none of rounding where the first sweeps ran in single precision: the later ones have damped that."""
 
 NOT_WORSE = 8.0
 """How much worse than in the norm of its sample a single neuron may have converged."""
@@ -100,6 +104,7 @@ def climb(
     pace: Pace | None = None,
     backward: bool = False,
     patient: bool = True,
+    single: bool = False,
 ) -> Climbed | None:
     """Solve h_i = start + length Σ_j a_ij rate(h)_j for the Gauss tableau of `nodes` nodes, to about `rtol`.
 
@@ -120,6 +125,8 @@ def climb(
         Integrate from the end of the step to its start: for the adjoint, whose tableau is that of time reversed.
     patient : bool
         Go on although the sweeps converge slowly.
+    single : bool
+        Let the first sweeps, if there is no `pace`, run in single precision, which `rate` then has to take.
 
     Returns
     -------
@@ -139,8 +146,12 @@ def climb(
     for sweep in range(MAX_SWEEPS):
         count = rates.values.shape[0]
         following = nodes if pace is not None else min(nodes, max(count + 1, FIRST))
-        stages = combine(xp, length * _integrals(count, following, backward), rates.values)
-        stages += start
+        rough = single and pace is None and sweep < nodes and change > ROUGH
+        dtype = xp.float32 if rough else start.dtype
+        stages = combine(
+            xp, length * _integrals(count, following, backward), xp.astype(rates.values, dtype, copy=False)
+        )
+        stages += xp.astype(start, dtype, copy=False)
         del rates  # whose place the next ones may take
         rates = rate(stages, change)
         before, earlier = end, change
@@ -148,13 +159,15 @@ def climb(
         change = relative_change(xp, end, before)
         changes.append(change)
         if not math.isfinite(change):
-            return None
+            if not rough:
+                return None
+            return climb(xp, start, length, first, rate, size, nodes, rtol, backward=backward, patient=patient)
         if sweep > 0:
             ratios.append(change / earlier if earlier > 0 else 0.0)
-            if pace is None and sweep < nodes and change > SEEN * noise:
+            if pace is None and sweep < nodes and change > (SEEN_IN_SINGLE if single else SEEN * noise):
                 reach = max(reach, (sweep + 2) * ratios[-1])  # the first of these sweeps is the second from a constant
         factor = max(ratios[-2:], default=1.0)
-        if count == following == nodes and sweep > 0 and _settled(change, factor, rtol, noise):
+        if count == following == nodes and sweep > 0 and not rough and _settled(change, factor, rtol, noise):
             # The end is one sweep ahead of the stages, and may have converged by chance where they have not.
             slow = max(factor, min(SLOW, reach / (sweep + 2)))
             inside = slow * relative_change(xp, stages, old)

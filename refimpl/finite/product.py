@@ -31,16 +31,16 @@ class Product:
 
     Notes
     -----
-    Single precision is enough while the sweeps are good to a few digits: an error ε of the k-th of K sweeps comes out
-    as ε (κΔ)^(K−k) / (K−k)!, which is ε times the binomial coefficient of K and k when compared with how far the k-th
-    sweep itself is from the solution. And it is enough for the change between two sweeps on the same nodes, once that
-    is small.
+    Single precision is enough while the sweeps are good to a few digits, for the reason in `refimpl.finite.climb`. And
+    it is enough for the change between two sweeps on the same nodes, once that is small.
     """
 
     def __init__(self, system: System, rtol: float, *, transposed: bool = False) -> None:
         self.xp = system.xp
-        matrices = system.W, system.single_weights  # of columns; here states are rows
-        self.W, self.single = (W if W is None or transposed else self.xp.matrix_transpose(W) for W in matrices)
+        self.W, self.single = system.W, system.single_weights
+        if not transposed:  # states are rows
+            self.W = self.xp.matrix_transpose(self.W)
+            self.single = None if self.single is None else self.xp.matrix_transpose(self.single)
         self.small = rtol / (16 * SINGLE)
         self.last: tuple[Array, Array] | None = None
         self.before = math.inf
@@ -48,9 +48,12 @@ class Product:
     def __call__(self, factors: Array, change: float) -> Array:
         """Products (m, N, n) of `factors` likewise, from a sweep after the one that changed by `change`.
 
-        They take the place of the last ones, if these are as many.
+        They take the place of the last ones, if these are as many. Factors in single precision have such products.
         """
         xp = self.xp
+        if factors.dtype != self.W.dtype:
+            self.before = change
+            return times(xp, factors, self.single)
         if self.last is not None and self.last[0].shape != factors.shape:
             self.last = None
         last = self.last

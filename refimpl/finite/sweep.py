@@ -6,14 +6,16 @@ still change is small against the tolerance, and start from a coarser solution w
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from refimpl.activations import is_builtin
 from refimpl.backend import Array, Namespace, overflow_is_checked, slices
 from refimpl.finite.climb import Climbed, Pace, Rates, climb
 from refimpl.finite.forward import StageDivergenceError, check_end, combine, largest_size
 from refimpl.finite.product import Product
 from refimpl.finite.rows import in_blocks, rows_of
-from refimpl.finite.system import System
+from refimpl.finite.system import LARGEST_SINGLE, SMALLEST_SINGLE, System
 from refimpl.quadrature import gauss_legendre, lagrange
 from refimpl.scheme import Scheme
 
@@ -84,13 +86,13 @@ class _ForwardStep:
 
     def __init__(self, system: System, length: float, start: Array, rtol: float) -> None:
         self.system, self.length, self.start = system, length, start
+        self.single = _has_room(system, start)
         self.product = Product(system, rtol)
         self.slope = start  # φ' at the stages that `size` was last asked about, which are those of the solution
 
     def first(self) -> Array:
         """The rate at the start."""
-        xp, phi = self.system.xp, self.system.activation.phi
-        return xp.matmul(phi(self.start), xp.matrix_transpose(self.system.W))[None, ...]
+        return self.rate(_as_single(self, self.start)[None, ...], math.inf).values
 
     def rate(self, stages: Array, change: float) -> Rates:
         """W φ(h), and φ(h)."""
@@ -112,16 +114,19 @@ class _BackwardStep:
 
     def __init__(self, system: System, length: float, end: Array, slope: Array, rtol: float) -> None:
         self.system, self.length, self.end, self.slope = system, length, end, slope
+        self.single = _has_room(system, end)
+        self.rough_slope = _as_single(self, slope)
         self.product = Product(system, rtol, transposed=True)
 
     def first(self, slope: Array) -> Array:
         """The rate at the end of the step, where φ'(h) is `slope`."""
-        return (slope * self.system.xp.matmul(self.end, self.system.W))[None, ...]
+        return (_as_single(self, slope) * self.product(_as_single(self, self.end), math.inf))[None, ...]
 
     def rate(self, stages: Array, change: float) -> Rates:
         """φ'(h) ⊙ Wᵀ λ, and Wᵀ λ."""
         along = self.product(stages, change)
-        return Rates(at_fewer_nodes(self.system.xp, self.slope, stages.shape[0]) * along, along)
+        slope = self.slope if stages.dtype == self.slope.dtype else self.rough_slope
+        return Rates(at_fewer_nodes(self.system.xp, slope, stages.shape[0]) * along, along)
 
     def size(self, stages: Array, _: Array) -> Array:
         """|λ| and |φ'| times the root of Σ W_ij² λ_i²."""
@@ -150,8 +155,9 @@ def forward(
         equation = _ForwardStep(system, scheme.step, h, rtol)
         first, pace = (equation.first(), None) if coarse is None else coarse.start(k)
         step = climb(
-            xp, h, scheme.step, first, equation.rate, equation.size, scheme.b.size, rtol, pace=pace, patient=patient
-        )
+            xp, h, scheme.step, first, equation.rate, equation.size, scheme.b.size, rtol, pace=pace, patient=patient,
+            single=equation.single,
+        )  # fmt: skip
         if step is None:
             raise StageDivergenceError(k * scheme.step, h.T)
         solved.append(step)
@@ -180,7 +186,7 @@ def backward(
             first, pace = coarse.start(k)
         step = climb(
             xp, lam, scheme.step, first, equation.rate, equation.size, m, rtol, pace=pace, backward=True,
-            patient=patient,
+            patient=patient, single=equation.single,
         )  # fmt: skip
         if step is None:
             raise StageDivergenceError(k * scheme.step, solution.boundary[k, ...].T)
@@ -210,6 +216,20 @@ def root_of_squares(system: System, terms: Array, *, transposed: bool = False) -
     for columns in slices(W.shape[1], max(1, BLOCK // W.shape[0])):
         sums[:, columns] = xp.matmul(shares, W[:, columns] ** 2)
     return xp.sqrt(sums) * scale
+
+
+def _has_room(system: System, start: Array) -> bool:
+    """Whether the first sweeps may run in single precision; of a φ of the user only its own precision is known."""
+    if system.single_weights is None or not is_builtin(system.activation.phi):
+        return False
+    xp = system.xp
+    sizes = xp.max(xp.abs(start), axis=-1)
+    return bool(xp.all((sizes > SMALLEST_SINGLE) & (sizes < LARGEST_SINGLE)))
+
+
+def _as_single(equation: _ForwardStep | _BackwardStep, values: Array) -> Array:
+    """`values` in the precision of the first sweeps."""
+    return equation.system.xp.astype(values, equation.system.xp.float32) if equation.single else values
 
 
 def _joined(xp: Namespace, parts: list[Array]) -> Array:

@@ -9,7 +9,7 @@ from refimpl.activations import Activation
 from refimpl.backend import Array, Namespace, overflow_is_checked
 
 SMALLEST_SINGLE, LARGEST_SINGLE = 1e-12, 1e12
-"""Norms of W, v and h_0 between which single precision has room for what comes of them on the way."""
+"""Norms of W, v and states between which single precision has room for what comes of them on the way."""
 
 
 @dataclass(frozen=True, eq=False)
