@@ -100,7 +100,8 @@ def test_a_spike_that_two_neurons_make_is_not_passed_over(speed, centre, width, 
 
 
 def test_a_slow_pair_of_crossings_is_resolved_and_one_at_the_middle_of_all_schemes_refused():
-    for speed, width, seen in ((10.0, 0.2, True), (300.0, 0.02, False)):
+    """64 steps of 16 nodes have the closed form of the second to 2e-14, and the third has ends three times as sharp."""
+    for speed, width, seen in ((10.0, 0.2, True), (300.0, 0.02, True), (1000.0, 0.02, False)):
         theta, exact = spiked(speed, 0.5, width)
         found = answer_or_none(NeuralODE("erf").predict, theta, np.ones((1, 1)), Gauss())
         assert (found is not None) is seen
