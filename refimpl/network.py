@@ -240,7 +240,7 @@ class NeuralODE:
         self, theta: Params, X: Array, solver: Solver | None, name: str = "X"
     ) -> tuple[Namespace, Array, Sweep, bool]:
         xp, X, system, solver = self._prepare(theta, X, solver, name)
-        return xp, X, solver.sweep(system), system.layered
+        return xp, X, solver.sweep_in_batches(system), system.layered
 
     def _prepare(
         self, theta: Params, X: Array, solver: Solver | None, name: str = "X"

@@ -45,6 +45,10 @@ class Solver(ABC):
     def sweep(self, system: System) -> Sweep:
         """Forward and adjoint states at the nodes of a quadrature on [0, T]."""
 
+    def sweep_in_batches(self, system: System) -> Sweep:
+        """As `sweep`, in less memory if the solver knows how."""
+        return self.sweep(system)
+
     @abstractmethod
     def trajectory(self, system: System, times: Host) -> tuple[Array, Array]:
         """h_t and λ_t at `times`, each of shape (len(times), n, N)."""
@@ -178,12 +182,19 @@ class Gauss(Solver):
     def sweep(self, system: System) -> Sweep:
         """Forward and adjoint states at the nodes of a quadrature."""
         if self._adapts(system):
-            return adapt.adapt(system, self.nodes, self.steps, self.rtol, adjoint=True).sweep(system)
+            found = adapt.adapt(system, self.nodes, self.steps, self.rtol, adjoint=True)
+            return found.sweep(system, self.rtol)
 
         def distance(coarse: adjoint.Solution, fine: adjoint.Solution) -> float:
             return sweep_distance(system, coarse.sweep, fine.sweep)
 
         return self._refine(system, partial(adjoint.solve, system), distance, residual.hidden).sweep
+
+    def sweep_in_batches(self, system: System) -> Sweep:
+        """As `sweep`, for some inputs at a time where that keeps memory small against the N × n² Jacobian."""
+        if self._adapts(system):
+            return adapt.in_batches(system, self.nodes, self.steps, self.rtol)
+        return self.sweep(system)
 
     def trajectory(self, system: System, times: Host) -> tuple[Array, Array]:
         """h_t and λ_t at `times`, each (len(times), n, N)."""

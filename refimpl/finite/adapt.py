@@ -10,7 +10,7 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from refimpl.backend import from_host, is_numpy, keep_freed_memory
+from refimpl.backend import Namespace, is_numpy, keep_freed_memory, slices
 from refimpl.errors import AccuracyError
 from refimpl.finite import defect, sweep
 from refimpl.finite.escape import raise_if_escaping
@@ -38,6 +38,16 @@ SHARE = 0.25
 """Part of the tolerance that the estimated error may be: some errors are three times their estimate."""
 
 
+STATES = 80
+"""States (n, N) that a solution and its defect take, about."""
+
+SHARE_OF_JACOBIAN = 1 / 20
+"""Part of the memory of the N × n² Jacobian that they may take together where inputs are solved for in batches."""
+
+LEAST_BATCH, LEAST_MEMORY = 16, 1 << 20
+"""Inputs of a batch at least, and values of all states below which there are none."""
+
+
 @dataclass(frozen=True, eq=False)
 class Adapted:
     """A solution that meets its tolerance: forward, and unless h_T alone was asked for, backward."""
@@ -46,20 +56,59 @@ class Adapted:
     forward: sweep.Forward
     backward: sweep.Backward | None
 
-    def sweep(self, system: System) -> Sweep:
-        """Both together, as the contraction wants them."""
+    def sweep(self, system: System, rtol: float) -> Sweep:
+        """Both together, as the contraction wants them, with ∂f/∂W to a part of `rtol`."""
         assert self.backward is not None
-        xp = system.xp
-        phi, adjoint = (xp.matrix_transpose(rows) for rows in (self.forward.phi, self.backward.stages))
+        phi, adjoint = (system.xp.matrix_transpose(part) for part in self.backward.gradient.shortened(rtol))
         terminal = self.forward.boundary[-1, ...].T
-        return Sweep(
-            weights=from_host(xp, self.scheme.weights, phi),
-            phi=phi,
-            adjoint=adjoint,
-            terminal=terminal,
-            terminal_phi=system.activation.phi(terminal),
-            initial_adjoint=self.backward.boundary[0, ...].T,
-        )
+        terminal_phi = system.activation.phi(terminal)
+        return Sweep(None, phi, adjoint, terminal, terminal_phi, self.backward.boundary[0, ...].T)
+
+
+def in_batches(system: System, nodes: int | None, steps: int | None, rtol: float) -> Sweep:
+    """What the contraction needs of a solution as in `adapt`, found for some inputs at a time to save memory."""
+    n, N = system.h0.shape
+    batch, parts = _batch(n, N) if is_numpy(system.xp) else N, []
+    for columns in slices(N, batch):
+        part = adapt(system.part(columns), nodes, steps, rtol, adjoint=True).sweep(system, rtol)
+        if batch == N:
+            return part
+        parts.append(_copied(system.xp, part))  # all else of the solution goes
+        del part
+    return _joined(system.xp, parts)
+
+
+def _batch(n: int, N: int) -> int:
+    """Inputs that are solved for at a time."""
+    if STATES * n * N <= LEAST_MEMORY:
+        return N
+    count = math.ceil(STATES / (SHARE_OF_JACOBIAN * n))
+    return max(LEAST_BATCH, math.ceil(N / count))
+
+
+def _copied(xp: Namespace, sweep: Sweep) -> Sweep:
+    arrays = (sweep.phi, sweep.adjoint, sweep.terminal, sweep.terminal_phi, sweep.initial_adjoint)
+    return Sweep(None, *(xp.asarray(array, copy=True) for array in arrays))
+
+
+def _joined(xp: Namespace, parts: list[Sweep]) -> Sweep:
+    """Those of all samples; with fewer terms of ∂f/∂W for some, the others are zero."""
+    terms = max(part.phi.shape[0] for part in parts)
+    N, n = sum(part.phi.shape[2] for part in parts), parts[0].phi.shape[1]
+    both = []
+    for name in ("phi", "adjoint"):
+        rows = xp.zeros((terms, N, n), dtype=parts[0].phi.dtype, device=parts[0].phi.device)
+        start = 0
+        for part in parts:
+            values = xp.matrix_transpose(getattr(part, name))
+            rows[: values.shape[0], start : start + values.shape[1], :] = values
+            start += values.shape[1]
+        both.append(xp.matrix_transpose(rows))
+    ends = (
+        xp.concat([getattr(part, name) for part in parts], axis=1)
+        for name in ("terminal", "terminal_phi", "initial_adjoint")
+    )
+    return Sweep(None, *both, *ends)
 
 
 def adapt(system: System, nodes: int | None, steps: int | None, rtol: float, *, adjoint: bool) -> Adapted:

@@ -40,8 +40,8 @@ SLOW = 0.5
 SEEN = 100.0
 """How far a change has to be above rounding to tell the pace."""
 
-SEEN_IN_SINGLE = 2.0**-23
-"""Change that is none of rounding where the first sweeps ran in single precision: the later ones have damped that."""
+SINGLE_EPS = 2.0**-23
+"""Rounding of single precision; smaller changes of sweeps of which the first ran in it tell nothing of the pace."""
 
 NOT_WORSE = 8.0
 """How much worse than in the norm of its sample a single neuron may have converged."""
@@ -164,7 +164,7 @@ def climb(
             return climb(xp, start, length, first, rate, size, nodes, rtol, backward=backward, patient=patient)
         if sweep > 0:
             ratios.append(change / earlier if earlier > 0 else 0.0)
-            if pace is None and sweep < nodes and change > (SEEN_IN_SINGLE if single else SEEN * noise):
+            if pace is None and sweep < nodes and change > (SINGLE_EPS if single else SEEN * noise):
                 reach = max(reach, (sweep + 2) * ratios[-1])  # the first of these sweeps is the second from a constant
         factor = max(ratios[-2:], default=1.0)
         if count == following == nodes and sweep > 0 and not rough and _settled(change, factor, rtol, noise):
@@ -180,6 +180,14 @@ def climb(
             return None
         old = stages
     return None
+
+
+def again(xp: Namespace, step: Climbed, start: Array, length: float, *, backward: bool = False) -> Array:
+    """The stages that the rates of a solved step lead to: one sweep closer than its own, like its end."""
+    nodes = step.stages.shape[0]
+    stages = combine(xp, length * _integrals(nodes, nodes, backward), step.rates.values)
+    stages += start
+    return stages
 
 
 def _settled(change: float, factor: float, rtol: float, noise: float) -> bool:

@@ -26,7 +26,7 @@ from refimpl.backend import Array, Namespace, from_host, namespace, overflow_is_
 from refimpl.finite.climb import Rates, climb
 from refimpl.finite.forward import combine, largest_ratio, largest_size
 from refimpl.finite.probe import probe
-from refimpl.finite.rows import relative_size, times
+from refimpl.finite.rows import norms, relative_size, times
 from refimpl.finite.sweep import Backward, Forward, at_fewer_nodes, root_of_squares
 from refimpl.finite.system import System
 from refimpl.quadrature import lagrange
@@ -34,9 +34,6 @@ from refimpl.scheme import Scheme
 
 COARSE = 3
 """Nodes on which a displacement is followed."""
-
-PROBES = 4
-"""Vectors of random signs, with which the norm of ∂f/∂W is found."""
 
 TO_ITS_SIZE = 1.0
 """Tolerance with which a displacement is followed: what counts is its size."""
@@ -70,7 +67,7 @@ def of_forward(system: System, scheme: Scheme, solution: Forward) -> ForwardDefe
         integral = xp.empty_like(missed[k, ...])
         for part in _blocks(scheme, integral):
             delta = system.activation.phi(_states(system, scheme, solution, k, part))
-            delta -= combine(xp, at.values, _inside(scheme, solution.phi, k, part))
+            delta -= combine(xp, at.polynomials, solution.phi[(k, slice(None), *part)])
             integral[part], missed[k, ...][part] = at.seen(xp, delta, solution.paces[k].reach)
         size = solution.left[k] + scheme.step * root_of_squares(system, missed[k, ...])
         displacements.append(_with_signs(xp, size, xp.matmul(integral, xp.matrix_transpose(system.W))))
@@ -105,7 +102,8 @@ def error_backward(
             between = combine(xp, at.values, products) + from_host(xp, at.beyond, left)[:, :, None] * left
             h = _states(system, scheme, solution, k, part)
             slope = system.activation.dphi(h)
-            delta = slope * between - combine(xp, at.values, _inside(scheme, adjoint.rates, k, part))
+            rates = _inside(scheme, solution.dphi, k, part) * products
+            delta = slope * between - combine(xp, at.values, rates)
             integral[part], largest = at.seen(xp, delta, adjoint.paces[k].reach)
             bend = xp.abs(system.activation.dphi(_some(xp, h) + moved[part]) - _some(xp, slope))
             largest += xp.max(bend * xp.abs(_some(xp, between)), axis=0)
@@ -130,24 +128,14 @@ def _share_of_gradient(
     """Estimated error of ∂f/∂W = ∫ λ φᵀ dt relative to its Frobenius norm, for the worst sample.
 
     In a step φ is off by no more than `off_phi`, (steps, N, n), what quadrature misses of it included, and that counts
-    times |λ|; λ is off by no more than `off_lam`, times |φ|. The norm is that of (∂f/∂W) r, for random signs r.
+    times |λ|; λ is off by no more than `off_lam`, times |φ|.
     """
-    xp, (_, N, n), both = system.xp, solution.phi.shape, (solution.phi, adjoint.stages)
-    units = [_unit(xp, values) for values in both]  # so that nothing underflows
-    weights = np.tile(scheme.step * scheme.b, scheme.steps)
-    signs = from_host(xp, np.random.default_rng(0).choice([-1.0, 1.0], (PROBES, n)), system.h0)
-    gradient = xp.zeros((PROBES, N, n), dtype=system.h0.dtype, device=system.h0.device)
-    sizes = [xp.zeros_like(off_phi[..., 0]) for _ in units]
-    for j, weight in enumerate(weights):
-        k = j // scheme.b.size
-        phi, lam = (values[j, ...] / unit for values, unit in zip(both, units, strict=True))
-        gradient += float(weight) * xp.matmul(signs, phi.T)[:, :, None] * lam
-        for size, values in zip(sizes, (phi, lam), strict=True):
-            size[k, :] = xp.maximum(size[k, :], xp.linalg.vector_norm(values, axis=-1))
-    errors = [xp.linalg.vector_norm(off / unit, axis=-1) for off, unit in zip((off_phi, off_lam), units, strict=True)]
-    error = scheme.step * xp.sum(sizes[0] * errors[1] + sizes[1] * errors[0], axis=0)
-    norm = xp.linalg.vector_norm(xp.linalg.vector_norm(gradient, axis=-1), axis=0) / PROBES**0.5
-    return largest_ratio(xp, error, norm)
+    xp, gradient = system.xp, adjoint.gradient.norm
+    error = xp.zeros_like(gradient)
+    for k in range(scheme.steps):
+        error += scheme.step * solution.largest_phi[k, ...] * norms(xp, off_lam[k, ...])
+        error += scheme.step * adjoint.largest_adjoint[k, ...] * norms(xp, off_phi[k, ...])
+    return largest_ratio(xp, error, gradient)
 
 
 def _unit(xp: Namespace, values: Array) -> Array:
@@ -172,7 +160,7 @@ def _inside(scheme: Scheme, values: Array, k: int, part: tuple[slice, slice]) ->
 def _states(system: System, scheme: Scheme, solution: Forward, k: int, part: tuple[slice, slice]) -> Array:
     """h at the points of step k, for a part of the states."""
     at = probe(scheme.b.size)
-    h = combine(system.xp, scheme.step * at.integrals, _inside(scheme, solution.rates, k, part))
+    h = combine(system.xp, scheme.step * at.integrals, _inside(scheme, solution.products, k, part))
     h += solution.boundary[(k, *part)]
     return h
 

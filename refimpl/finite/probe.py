@@ -18,6 +18,7 @@ from numpy.polynomial import legendre
 
 from refimpl.backend import Array, Namespace
 from refimpl.finite.forward import combine
+from refimpl.finite.legendre import evaluated
 from refimpl.quadrature import Host, gauss_legendre, kronrod_extension, lagrange, lagrange_integrals
 
 WHOLE = 3
@@ -32,6 +33,8 @@ class Probe:
     ----------
     values, integrals : ndarray, shape (m + 3, m)
         ℓ_j and ∫_0 ℓ_j at the points.
+    polynomials : ndarray, shape (m + 3, m)
+        The orthonormal polynomials of `refimpl.finite.legendre` at the points.
     beyond : ndarray, shape (m + 3, 1)
         At the points, the polynomial that is 0 at all nodes and 1 at the end.
     weights : ndarray, shape (m + 3, m + 3)
@@ -40,6 +43,7 @@ class Probe:
 
     values: Host
     integrals: Host
+    polynomials: Host
     beyond: Host
     weights: Host
 
@@ -70,4 +74,5 @@ def probe(nodes: int) -> Probe:
         through_all = np.linalg.solve(legendre.legvander(2 * both - 1, 2 * nodes).T, basis[0])
         seen[row, inner], seen[row, end] = -gap * through_all[nodes:], gap
     beyond = legendre.legval(2 * points - 1, np.eye(nodes + 1)[nodes])[:, None]
-    return Probe(lagrange(nodes, points), lagrange_integrals(nodes, points), beyond, seen)
+    polynomials = evaluated(nodes, points)
+    return Probe(lagrange(nodes, points), lagrange_integrals(nodes, points), polynomials, beyond, seen)

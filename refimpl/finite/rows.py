@@ -47,6 +47,17 @@ def relative_change(xp: Namespace, new: Array, old: Array) -> float:
     return forward.largest_ratio(xp, change, in_blocks(xp, lambda one: xp.max(xp.abs(one), axis=-1), new, reduced=True))
 
 
+def norms(xp: Namespace, values: Array) -> Array:
+    """Euclidean norm of every row of `values`, (…, n); no square over- or underflows."""
+
+    def of_block(block: Array) -> Array:
+        unit = xp.max(xp.abs(block), axis=-1, keepdims=True)
+        unit = xp.where(unit == 0, xp.ones_like(unit), unit)
+        return unit[..., 0] * xp.linalg.vector_norm(block / unit, axis=-1)
+
+    return in_blocks(xp, of_block, values, reduced=True)
+
+
 def relative_size(xp: Namespace, change: Array, reference: Array) -> float:
     """max over leading axes and samples of ‖change‖ / ‖reference‖, with norms over the neurons."""
     return forward.relative_size(xp, xp.matrix_transpose(change), xp.matrix_transpose(reference))

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from refimpl.activations import is_builtin
 from refimpl.backend import Array, Namespace, overflow_is_checked, slices
-from refimpl.finite.climb import Climbed, Pace, Rates, climb
+from refimpl.finite.climb import Climbed, Pace, Rates, again, climb
 from refimpl.finite.forward import StageDivergenceError, check_end, combine, largest_size
+from refimpl.finite.legendre import Expansion, expand
 from refimpl.finite.product import Product
-from refimpl.finite.rows import in_blocks, rows_of
+from refimpl.finite.rows import in_blocks, norms, rows_of
 from refimpl.finite.system import LARGEST_SINGLE, SMALLEST_SINGLE, System
 from refimpl.quadrature import gauss_legendre, lagrange
 from refimpl.scheme import Scheme
@@ -29,22 +30,22 @@ class Solved:
 
     Parameters
     ----------
-    rates : array, shape (m, N, n)
-        W φ(h_j), or φ'(h_j) ⊙ Wᵀ λ_j, at all nodes.
+    products : array, shape (m, N, n)
+        W φ(h_j), or Wᵀ λ_j, at all nodes.
     left : list of array, shape (N, n)
         What more sweeps would change at the far end of each step, in absolute value.
     paces : list of Pace
         How fast the sweeps of each step converged.
     """
 
-    rates: Array
+    products: Array
     left: list[Array]
     paces: list[Pace]
 
-    def start(self, k: int) -> tuple[Array, Pace]:
-        """Rates in step k, from which a solution with more nodes may start, and its pace."""
-        m = self.rates.shape[0] // len(self.left)
-        return self.rates[k * m : (k + 1) * m, ...], self.paces[k]
+    def inside(self, k: int) -> slice:
+        """The nodes of step k."""
+        m = self.products.shape[0] // len(self.left)
+        return slice(k * m, (k + 1) * m)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +54,18 @@ class Forward(Solved):
 
     Parameters
     ----------
-    phi, dphi : array, shape (m, N, n)
-        φ(h_j) and φ'(h_j) at all nodes.
+    phi : array, shape (steps, m, N, n)
+        φ(h), by the coefficients of `refimpl.finite.legendre`.
+    largest_phi : array, shape (steps, N)
+        The largest |φ(h_j)| in every step.
+    dphi : array, shape (m, N, n)
+        φ'(h_j) at all nodes.
     boundary : array, shape (steps + 1, N, n)
         h at the ends of the steps, h_0 first and h_T last.
     """
 
     phi: Array
+    largest_phi: Array
     dphi: Array
     boundary: Array
 
@@ -70,15 +76,17 @@ class Backward(Solved):
 
     Parameters
     ----------
-    stages, products : array, shape (m, N, n)
-        λ_j and Wᵀ λ_j at all nodes.
+    largest_adjoint : array, shape (steps, N)
+        The largest |λ_j| in every step.
     boundary : array, shape (steps + 1, N, n)
         λ at the ends of the steps, λ_0 first and λ_T last.
+    gradient : Expansion
+        Of ∂f/∂W.
     """
 
-    stages: Array
-    products: Array
+    largest_adjoint: Array
     boundary: Array
+    gradient: Expansion
 
 
 class _ForwardStep:
@@ -153,20 +161,27 @@ def forward(
     for k in range(scheme.steps):
         h = boundary[-1]
         equation = _ForwardStep(system, scheme.step, h, rtol)
-        first, pace = (equation.first(), None) if coarse is None else coarse.start(k)
+        if coarse is None:
+            first, pace = equation.first(), None
+        else:
+            first, pace = coarse.products[coarse.inside(k), ...], coarse.paces[k]
         step = climb(
             xp, h, scheme.step, first, equation.rate, equation.size, scheme.b.size, rtol, pace=pace, patient=patient,
             single=equation.single,
         )  # fmt: skip
         if step is None:
             raise StageDivergenceError(k * scheme.step, h.T)
-        solved.append(step)
         slopes.append(equation.slope)
+        del equation  # and what it remembers of the sweep before
+        stages = again(xp, step, h, scheme.step)
+        value = in_blocks(xp, system.activation.phi, stages)
+        solved.append(step._replace(stages=stages, rates=Rates(step.rates.values, value)))
         boundary.append(step.end)
     check_end(system, scheme, boundary[-1].T)
-    phi, rates = (_joined(xp, [getattr(step.rates, name) for step in solved]) for name in ("kept", "values"))
     left, paces = [step.left for step in solved], [step.pace for step in solved]
-    return Forward(rates, left, paces, phi, _joined(xp, slopes), xp.stack(boundary))
+    phi, products = (_joined(xp, [getattr(step.rates, name) for step in solved]) for name in ("kept", "values"))
+    phi, largest = expand(xp, scheme.b.size, phi), _largest(xp, [step.rates.kept for step in solved])
+    return Forward(products, left, paces, phi, largest, _joined(xp, slopes), xp.stack(boundary))
 
 
 @overflow_is_checked()
@@ -183,19 +198,22 @@ def backward(
         if coarse is None:
             first, pace = equation.first(dphi(solution.boundary[k + 1, ...])), None
         else:
-            first, pace = coarse.start(k)
+            products, pace = coarse.products[coarse.inside(k), ...], coarse.paces[k]
+            first = at_fewer_nodes(xp, equation.slope, products.shape[0]) * products
         step = climb(
             xp, lam, scheme.step, first, equation.rate, equation.size, m, rtol, pace=pace, backward=True,
             patient=patient, single=equation.single,
         )  # fmt: skip
         if step is None:
             raise StageDivergenceError(k * scheme.step, solution.boundary[k, ...].T)
-        solved.insert(0, step)
+        del equation  # and what it remembers of the sweep before
+        solved.insert(0, step._replace(stages=again(xp, step, lam, scheme.step, backward=True)))
         boundary.insert(0, step.end)
-    stages = _joined(xp, [step.stages for step in solved])
-    products, rates = (_joined(xp, [getattr(step.rates, name) for step in solved]) for name in ("kept", "values"))
     left, paces = [step.left for step in solved], [step.pace for step in solved]
-    return Backward(rates, left, paces, stages, products, xp.stack(boundary))
+    adjoint = expand(xp, m, _joined(xp, [step.stages for step in solved]), scheme.step)
+    largest = _largest(xp, [step.stages for step in solved])
+    products = _joined(xp, [step.rates.kept for step in solved])
+    return Backward(products, left, paces, largest, xp.stack(boundary), Expansion(solution.phi, adjoint))
 
 
 def at_fewer_nodes(xp: Namespace, values: Array, nodes: int) -> Array:
@@ -230,6 +248,11 @@ def _has_room(system: System, start: Array) -> bool:
 def _as_single(equation: _ForwardStep | _BackwardStep, values: Array) -> Array:
     """`values` in the precision of the first sweeps."""
     return equation.system.xp.astype(values, equation.system.xp.float32) if equation.single else values
+
+
+def _largest(xp: Namespace, values: list[Array]) -> Array:
+    """The largest norm of each sample in each of the `values` (m, N, n), relative to which nothing underflows."""
+    return xp.stack([xp.max(norms(xp, of_step), axis=0) for of_step in values])
 
 
 def _joined(xp: Namespace, parts: list[Array]) -> Array:

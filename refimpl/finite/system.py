@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from refimpl.activations import Activation
@@ -58,6 +58,12 @@ class System:
             sizes = [float(xp.linalg.vector_norm(array)) for array in (W, v, h0)]
         return W if all(SMALLEST_SINGLE < size < LARGEST_SINGLE for size in sizes) else None
 
+    def part(self, columns: slice) -> System:
+        """The system of some samples, with the same weights."""
+        part = replace(self, h0=self.h0[:, columns])
+        vars(part)["single_weights"] = self.single_weights  # copied once
+        return part
+
     def terminal_adjoint(self, dphi: Array) -> Array:
         """λ_T = φ'(h_T) ⊙ (σ_v/√n) v, from φ'(h_T) of shape (n, N)."""
         return dphi * self.v[:, None]
@@ -69,12 +75,12 @@ class Sweep:
 
     Parameters
     ----------
-    weights : array, shape (m,) or (m, N)
-        Quadrature weights b_j; with two axes every sample has nodes of its own.
+    weights : array, shape (m,) or (m, N), or None
+        Quadrature weights b_j; with two axes every sample has nodes of its own. None: `adjoint` has them already.
     phi : array, shape (m, n, N)
-        φ(h_j).
+        φ(h_j), or others with the same Σ_j b_j λ_j φ_jᵀ, as `refimpl.finite.legendre` has them.
     adjoint : array, shape (m, n, N)
-        λ_j.
+        λ_j, likewise.
     terminal : array, shape (n, N)
         h_T.
     terminal_phi : array, shape (n, N)
@@ -83,7 +89,7 @@ class Sweep:
         λ_0.
     """
 
-    weights: Array
+    weights: Array | None
     phi: Array
     adjoint: Array
     terminal: Array
@@ -93,6 +99,8 @@ class Sweep:
     @property
     def weighted_adjoint(self) -> Array:
         """b_j λ_j, shape (m, n, N): the only way in which weights and adjoint enter."""
+        if self.weights is None:
+            return self.adjoint
         if self.weights.ndim == 1:
             return self.adjoint * self.weights[:, None, None]
         return self.adjoint * self.weights[:, None, :]

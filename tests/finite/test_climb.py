@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from refimpl import AccuracyError, Gauss, NeuralODE, Params, activations
 from refimpl.finite import adjoint, sweep
 from refimpl.finite.climb import Rates, climb
+from refimpl.finite.legendre import evaluated
 from refimpl.finite.product import Product
 from refimpl.finite.system import System
 from refimpl.quadrature import gauss_legendre, kronrod_extension
@@ -61,9 +62,14 @@ def test_the_sweeps_end_in_the_stages_of_the_scheme(case, steps, rtol):
     growth = math.exp(2 * case.net.horizon * np.linalg.norm(system.W, 2) * case.net.phi.lipschitz)
     bend = 1 + case.net.horizon * np.linalg.norm(system.W, 2) * case.net.phi.dlipschitz * np.abs(system.h0).max()
     allowed = rtol * steps * growth * bend + 1e-13
+    at_nodes, scaled = evaluated(9, gauss_legendre(9)[0]), scheme.step * plain.backward.stages
+    phi, lam = (
+        np.concatenate([np.tensordot(at_nodes, step, axes=1) for step in part])
+        for part in (backward.gradient.phi, backward.gradient.adjoint)
+    )
     for mine, other in (
-        (forward.boundary, plain.flow.boundary), (forward.phi, plain.flow.phi),
-        (backward.boundary, plain.backward.boundary), (backward.stages, plain.backward.stages),
+        (forward.boundary, plain.flow.boundary), (phi, plain.flow.phi),
+        (backward.boundary, plain.backward.boundary), (lam, scaled),
     ):  # fmt: skip
         assert np.abs(mine.swapaxes(1, 2) - other).max() <= allowed * np.abs(other).max()
 

@@ -38,7 +38,7 @@ def test_the_estimate_is_the_error_to_a_factor_of_a_few(activation, nodes, steps
     system, scheme = net._prepare(theta, X, Gauss())[2], gauss(nodes, steps, 1.5)
     of_h, of_gradient, forward, backward = estimates(system, scheme)
     exact = adjoint.solve(system, gauss(24, 4, 1.5)).sweep
-    found = Adapted(scheme, forward, backward).sweep(system)
+    found = Adapted(scheme, forward, backward).sweep(system, 1e-14)
     noise = 1e-13
     error_h, error = end_distance(system, found.terminal, exact.terminal), sweep_distance(system, found, exact)
     assert error_h < 3 * of_h + noise
