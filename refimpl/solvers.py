@@ -6,6 +6,7 @@ To implement a solver:
 2. implement `terminal`: h_T for every sample;
 3. implement `sweep`: forward and adjoint states at the nodes of a quadrature on [0, T], from which the contraction
    takes gradients and kernels;
+   override `sweep_in_batches` where K_θ of many inputs would take much memory;
 4. implement `trajectory`: h_t and λ_t at given times;
 5. raise `BlowUpError` for a solution that escapes and `AccuracyError` for a tolerance that cannot be met.
 """

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refimpl import AccuracyError, Gauss, NeuralODE, Params, activations
+from refimpl.backend import overflow_is_checked
 from refimpl.finite import adjoint, sweep
 from refimpl.finite.climb import Rates, climb
 from refimpl.finite.legendre import evaluated
@@ -204,3 +205,35 @@ def test_the_reach_of_the_sweeps_is_that_of_the_equation_and_not_of_rounding():
     for a in (0.1, 1.0, 3.0):
         assert a <= reach(a) < 4 * a
     assert reach(1e-8) == 0.0
+
+
+def test_the_first_sweeps_run_in_single_precision_and_the_last_do_not():
+    dtypes = []
+
+    def rate(stages, _):
+        dtypes.append(stages.dtype)
+        return Rates(stages, stages)
+
+    start = np.ones((1, 1))
+    step = climb(np, start, 1.0, start[None], rate, lambda stages, _: stages[-1], 12, 1e-12, single=True)
+    assert dtypes[0] == np.float32
+    assert dtypes[-1] == step.end.dtype == step.stages.dtype == np.float64
+    assert dtypes == sorted(dtypes, key=lambda dtype: dtype.itemsize)
+    assert step.end[0, 0] == pytest.approx(math.e, rel=1e-12)
+    loose = climb(np, start, 1.0, start[None], rate, lambda stages, _: stages[-1], 5, 1e-2, single=True)
+    assert loose.stages.dtype == np.float64
+    dtypes.clear()
+    climb(np, start, 1.0, step.rates.values, rate, lambda stages, _: stages[-1], 14, 1e-9, pace=step.pace, single=True)
+    assert set(dtypes) == {np.dtype(np.float64)}
+
+
+def test_what_overflows_in_single_precision_is_solved_in_double():
+    """ḣ = 10⁻³⁰ h² from 10³⁰: h = 10³⁰/(1 − t)."""
+    start = np.full((1, 1), 1e30)
+
+    def rate(stages, _):
+        return Rates(stages**2 * 1e-30, stages)
+
+    with overflow_is_checked():
+        step = climb(np, start, 0.1, start[None], rate, lambda stages, _: stages[-1], 12, 1e-12, single=True)
+    assert step.end[0, 0] == pytest.approx(1e30 / 0.9, rel=1e-11)
