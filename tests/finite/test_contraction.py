@@ -95,7 +95,7 @@ def test_both_contractions_agree_in_slices_of_any_size(case, solver, block):
         expected = np.einsum("aij,bij->ab", W, W2) / net._scales(theta).w ** 2
         # The products of nodes lose what the sum over nodes cancels: bound by the sum of the absolute values.
         size = np.einsum("mia,mja->a", np.abs(sweep.weighted_adjoint), np.abs(sweep.phi))
-        size2 = np.einsum("m,mia,mja->a", np.abs(one.weights), np.abs(one.adjoint), np.abs(one.phi))
+        size2 = np.einsum("mia,mja->a", np.abs(one.weighted_adjoint), np.abs(one.phi))
         bound = 1e-14 * np.outer(size, size2)
         assert (np.abs(by_nodes - expected) <= bound).all()
         assert (np.abs(by_rows - expected) <= bound).all()
