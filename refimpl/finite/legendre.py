@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.polynomial import legendre
 
-from refimpl.backend import Array, Namespace, from_host, namespace, to_host
+from refimpl.backend import Array, Namespace, from_host, namespace
 from refimpl.finite.forward import combine
 from refimpl.finite.rows import norms
 from refimpl.quadrature import Host, gauss_legendre
@@ -57,12 +57,11 @@ class Expansion:
 
     def shortened(self, rtol: float) -> tuple[Array, Array]:
         """The first terms, (terms, N, n): without those that together are less than a part of `rtol` of the norm."""
-        xp, (steps, _, N, n) = namespace(self.phi), self.phi.shape
+        xp, (steps, m, N, n) = namespace(self.phi), self.phi.shape
         sizes = [norms(xp, part) for part in self._both]
-        of_terms = to_host(xp.sum(sizes[0] * sizes[1], axis=0))  # (m, N)
-        left_out = np.cumsum(of_terms[::-1], axis=0)[::-1]
-        needed = np.any(left_out > DROPPED * rtol * to_host(self.norm), axis=1)
-        terms = max(1, int(np.count_nonzero(needed)))
+        left_out = combine(xp, np.triu(np.ones((m, m))), xp.sum(sizes[0] * sizes[1], axis=0))  # (m, N)
+        needed = xp.any(left_out > DROPPED * rtol * self.norm, axis=1)
+        terms = max(1, int(xp.sum(xp.astype(needed, xp.int32))))
         phi, adjoint = (xp.reshape(part[:, :terms, ...], (steps * terms, N, n)) for part in self._both)
         return phi, adjoint
 
