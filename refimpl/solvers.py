@@ -140,7 +140,7 @@ class Gauss(Solver):
     Since the adjoint tableau of a Gauss scheme is Gauss again, optimise-then-discretise and discretise-then-optimise
     give the same gradient (Sanz-Serna, SIAM Review 58, 2016). For a kinked φ the convergence is algebraic, and a tight
     `rtol` raises `AccuracyError`, as does a crossing of a kink at which φ' jumps: use `KinkEvents`. A small defect,
-    like the agreement of schemes, is an estimate and not a proof. In double precision some products are rounded to
+    like the agreement of schemes, is an estimate and not a proof. In double precision the first sweeps are rounded to
     single, where that does not show. An `rtol` below 8 eps raises too: 9.6e-7 in float32, 1.8e-15 in float64.
 
     Examples
