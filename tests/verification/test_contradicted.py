@@ -10,6 +10,7 @@ import pytest
 from verification import Claim, Config, Verdict
 from verification.statements import _horizon_claims as horizon
 from verification.statements import _quadratic_claims as quadratic
+from verification.statements import _thm1_quadratic as thm1_quadratic
 from verification.statements import _thm1_rates as rates
 from verification.statements import _thm1_suprema as suprema
 from verification.statements import limits, spectra, thm1
@@ -17,6 +18,9 @@ from verification.statements._data import Array
 from verification.statements._ensembles import Ensemble
 from verification.statements._horizon_networks import Spread
 from verification.statements._initial_spectra import Spectra
+from verification.statements._open_solver_claims import solvers
+from verification.statements._open_solver_roads import Pairing
+from verification.statements._open_solvers import Cost, Design
 from verification.statements._plane import Plane
 from verification.statements._quadratic_runs import Below
 from verification.statements._widths import Widths
@@ -68,6 +72,13 @@ def single_numbers(exponent: float) -> tuple[Array, Array]:
     return n, n**exponent * np.exp(0.1 * np.random.default_rng(3).standard_normal(n.size))
 
 
+def conditioned(exponent: float, shift: float = 0.5) -> Claim:
+    """Of K_θ/K_∞ with quartiles n^exponent apart and the median 1 + (n/64)^(−shift)."""
+    rng = np.random.default_rng(4)
+    samples = [np.sort(1 + (n / N[0]) ** -shift + n**exponent * rng.standard_normal(500)) for n in N]
+    return thm1_quadratic.closing(N, samples, [0.0] * N.size, rng)
+
+
 def of_horizon(exponent: float) -> Claim:
     return horizon.width([Spread("erf", 1.0, *single_numbers(exponent), np.ones(10))])
 
@@ -83,6 +94,8 @@ SYNTHETIC: dict[str, tuple[Callable[[float], Claim], float, tuple[float, ...]]] 
     "thm1 supremum": (
         lambda p: suprema.supremum(np.random.default_rng(0).exponential(size=(1000, 4)) * N**p, N), -1.0, (0.5, 1.0),
     ),
+    "thm1 quadratic-conditioned": (conditioned, -0.5, (0.2, 0.5)),
+    "thm1 quadratic-conditioned, median": (lambda p: conditioned(-0.5, p), 0.5, (-0.3, -0.5)),
     "spectra eigenvalues": (lambda p: spectra._fluctuation(eigenvalues(p)), -0.5, (0.0, -0.2, -0.9)),
     "spectra limit": (lambda p: spectra._limit(eigenvalues(-0.5, p)), 0.0, (0.5, -0.3)),
     "limits width-rate": (lambda p: limits._width(CONFIG, [plane(p)]), -0.5, (0.0, -0.2, -0.9)),
@@ -112,3 +125,12 @@ def test_the_mean_square_of_relu_rests_on_networks_and_on_the_recursion(
     networks: tuple[float, float], limit: tuple[float, float], verdict: Verdict
 ) -> None:
     assert mean_square_verdict(networks, -0.55, limit) is verdict
+
+
+def test_the_growth_of_an_error_is_told_beside_what_bounds_it() -> None:
+    """√κ multiplies the error of ∇f, not the one of ∇L early in training, which may be far smaller."""
+    pairings = [Pairing("first", 1e-4, 4e-6, 6e-4, 6.4, 0.9), Pairing("second", 1e-4, 1e-4, 5e-4, 7.0, 0.9)]
+    costs = [Cost("RK45", adjoint, 1e-3, "", 1.0, 1e-3) for adjoint in ("optimise first", "discretise first")]
+    claim = solvers(Design(pairings, costs, []))[0]
+    assert claim.verdict is Verdict.HOLDS
+    assert "grow by 6.0 at most (first) where it allows 6.4" in claim.text

@@ -8,7 +8,7 @@ from verification.statements._open_solvers import COUNT, WIDTH, Design
 
 def solvers(found: Design) -> list[Claim]:
     share = max(found.pairings, key=lambda each: each.share)
-    grown = max(found.pairings, key=lambda each: each.late / each.early)
+    grown = max(found.pairings, key=lambda each: each.grown)
     slowest = min(found.pairings, key=lambda each: each.slowest)
     passes = {(cost.solver, cost.adjoint, cost.target): cost.passes for cost in found.costs}
     quotients = {
@@ -22,8 +22,8 @@ def solvers(found: Design) -> list[Claim]:
             "alignment-late",
             r"The alignment condition must hold to the end of training: an error $\varepsilon$ of $\nabla f$ is one of "
             r"at most $\varepsilon \sqrt{\kappa(K)}$ of $\nabla L$ when what is left of $u - y$ lies in the smallest "
-            rf"mode. That is a bound for the worst case; errors of the {len(found.pairings)} solvers here grow by "
-            rf"{grown.late / grown.early:.1f} at most ({grown.label}) where it allows {grown.root_condition:.0f} "
+            rf"mode. That is a bound for the worst case; from $\varepsilon$ errors of the {len(found.pairings)} solvers here "
+            rf"grow by {grown.grown:.1f} at most ({grown.label}) where it allows {grown.root_condition:.1f} "
             rf"(measured: largest part of the bound, {share.label}).",
             Verdict.HOLDS if share.share <= 1 else Verdict.FAILS,
             measured=share.share, predicted=r"$\le 1$", uncertainty=1e-9,

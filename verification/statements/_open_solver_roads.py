@@ -38,9 +38,14 @@ class Pairing:
     slowest: float
 
     @property
+    def grown(self) -> float:
+        """Growth of the error of ∇f to that of ∇L late in training, which `root_condition` bounds."""
+        return self.late / self.distance
+
+    @property
     def share(self) -> float:
         """Part of the bound that the late distance takes."""
-        return self.late / (self.distance * self.root_condition)
+        return self.grown / self.root_condition
 
 
 def rows(J: Jacobian) -> Array:
