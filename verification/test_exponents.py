@@ -7,6 +7,7 @@ import pytest
 
 from verification import Verdict
 from verification.statements._exponents import Exponent, Limit, exponent, rms_exponent, spread_exponent
+from verification.statements._statistics import mean_square_exponent
 
 WIDTHS = np.asarray([32.0, 64.0, 128.0, 256.0])
 
@@ -33,6 +34,19 @@ def test_intervals_of_95_percent_hold_the_true_exponent_19_times_in_20() -> None
     assert 362 <= inside["exponent"] <= 398
     assert inside["rms"] >= 350
     assert inside["spread"] >= 350
+
+
+def test_intervals_that_decide_miss_a_mean_square_exponent_as_seldom_as_they_say() -> None:
+    """Twelve draws, the fewest that a verdict rests on: half of each draw's error is common to all widths."""
+    rng, trials, draws = np.random.default_rng(1), 10_000, 12
+    missed, missed95 = 0, 0
+    for _ in range(trials):
+        common, own = rng.standard_normal((draws, 1, 4)), rng.standard_normal((draws, WIDTHS.size, 4))
+        found, half, wider = mean_square_exponent(((common + own) ** 2).mean(axis=2) / WIDTHS, WIDTHS)
+        missed, missed95 = missed + (abs(found + 0.5) > wider), missed95 + (abs(found + 0.5) > half)
+    # 10 and 500 of 10000, with standard deviations of 3.2 and 22, and five of these.
+    assert missed <= 26
+    assert 390 <= missed95 <= 610
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from verification import Claim, Config, Verdict
+from verification import Claim, Verdict
 from verification.statements import _horizon_claims as horizon
 from verification.statements import _quadratic_claims as quadratic
 from verification.statements import _thm1_quadratic as thm1_quadratic
@@ -29,8 +29,6 @@ from verification.statements.relu import mean_square_verdict
 N = np.asarray([64.0, 128.0, 256.0, 512.0])
 
 LIMIT = np.asarray([[2.0, 0.5], [0.5, 1.0]])
-
-CONFIG = Config("contradicted")
 
 
 def kernels(exponent: float, draws: int = 100) -> Array:
@@ -84,7 +82,7 @@ def of_horizon(exponent: float) -> Claim:
 
 
 SYNTHETIC: dict[str, tuple[Callable[[float], Claim], float, tuple[float, ...]]] = {
-    "thm1 width": (lambda p: thm1._fluctuation(CONFIG, [nested(p)], {"all": slice(None)}), -0.5, (0.0, -0.2, -0.9)),
+    "thm1 width": (lambda p: thm1._fluctuation([nested(p)], {"all": slice(None)}), -0.5, (0.0, -0.2, -0.9)),
     "thm1 paths": (lambda p: thm1._paths([nested(p)]), -0.5, (0.0, -0.2, -0.9)),
     "thm1 mean": (lambda p: thm1._mean([nested(-0.5, shift=p)]), 0.0, (0.3, -0.3)),
     "thm1 parameters": (lambda p: thm1._parameters(nested(-0.5, p)), 1.0, (0.0, 0.6, 1.4)),
@@ -98,8 +96,8 @@ SYNTHETIC: dict[str, tuple[Callable[[float], Claim], float, tuple[float, ...]]] 
     "thm1 quadratic-conditioned, median": (lambda p: conditioned(-0.5, p), 0.5, (-0.3, -0.5)),
     "spectra eigenvalues": (lambda p: spectra._fluctuation(eigenvalues(p)), -0.5, (0.0, -0.2, -0.9)),
     "spectra limit": (lambda p: spectra._limit(eigenvalues(-0.5, p)), 0.0, (0.5, -0.3)),
-    "limits width-rate": (lambda p: limits._width(CONFIG, [plane(p)]), -0.5, (0.0, -0.2, -0.9)),
-    "limits together": (lambda p: limits._together(CONFIG, plane(p)), -0.5, (0.0, -0.2, -0.9)),
+    "limits width-rate": (lambda p: limits._width([plane(p)]), -0.5, (0.0, -0.2, -0.9)),
+    "limits together": (lambda p: limits._together(plane(p)), -0.5, (0.0, -0.2, -0.9)),
     "horizon width": (of_horizon, -0.5, (0.0, -0.2, -0.9)),
     "quadratic width": (lambda p: quadratic.width(Below(*single_numbers(p), 0, (0.0, 0.0))), -0.5, (0.0, -0.2, -0.9)),
 }  # fmt: skip
@@ -133,4 +131,4 @@ def test_the_growth_of_an_error_is_told_beside_what_bounds_it() -> None:
     costs = [Cost("RK45", adjoint, 1e-3, "", 1.0, 1e-3) for adjoint in ("optimise first", "discretise first")]
     claim = solvers(Design(pairings, costs, []))[0]
     assert claim.verdict is Verdict.HOLDS
-    assert "grow by 6.0 at most (first) where it allows 6.4" in claim.text
+    assert "6.0 times as much at most (first) where it allows 6.4" in claim.text

@@ -22,8 +22,8 @@ def solvers(found: Design) -> list[Claim]:
             "alignment-late",
             r"The alignment condition must hold to the end of training: an error $\varepsilon$ of $\nabla f$ is one of "
             r"at most $\varepsilon \sqrt{\kappa(K)}$ of $\nabla L$ when what is left of $u - y$ lies in the smallest "
-            rf"mode. That is a bound for the worst case; from $\varepsilon$ errors of the {len(found.pairings)} solvers here "
-            rf"grow by {grown.grown:.1f} at most ({grown.label}) where it allows {grown.root_condition:.1f} "
+            rf"mode. That is a bound for the worst case; the {len(found.pairings)} solvers here make of $\varepsilon$ "
+            rf"{grown.grown:.1f} times as much at most ({grown.label}) where it allows {grown.root_condition:.1f} "
             rf"(measured: largest part of the bound, {share.label}).",
             Verdict.HOLDS if share.share <= 1 else Verdict.FAILS,
             measured=share.share, predicted=r"$\le 1$", uncertainty=1e-9,

@@ -35,12 +35,17 @@ def at_infinite_width(values: Array, widths: Array, orders: int = 1) -> tuple[fl
     return student(values @ intercept)
 
 
-def mean_square_exponent(square: Array, x: Array, rng: np.random.Generator) -> tuple[float, Array]:
-    """Exponent in x of the root mean square over draws, from squares (draws, len(x)); and 4000 with draws resampled."""
-    chosen = rng.integers(len(square), size=(4000, len(square)))
+def mean_square_exponent(square: Array, x: Array) -> tuple[float, float, float]:
+    """Exponent in x of the root mean square over draws, from squares (draws, len(x)), and half-widths as of `student`.
+
+    Student's interval of the jackknife: the draws are independent, the entries of one draw need not be.
+    """
+    draws, total = len(square), square.sum(axis=0)
     centred = np.log(x) - np.log(x).mean()
     weights = centred / (centred @ centred) / 2
-    return float(np.log(square.mean(axis=0)) @ weights), np.log(square[chosen].mean(axis=1)) @ weights
+    found, without = float(np.log(total / draws) @ weights), np.log((total - square) / (draws - 1)) @ weights
+    _, half, wider = student(draws * found - (draws - 1) * without)
+    return found, half, wider
 
 
 def half_width(square: Array) -> Array:
@@ -52,7 +57,7 @@ def half_width(square: Array) -> Array:
 
 
 def interval(samples: Array, level: float) -> tuple[float, float]:
-    """Quantiles that enclose `level` of the samples."""
+    """Quantiles that enclose `level` of the resampled values of a statistic of many hundred networks."""
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

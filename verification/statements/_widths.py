@@ -94,11 +94,6 @@ def path_slopes(values: Array, widths: Array) -> Array:
     return exponents
 
 
-def interval(samples: Array, level: float) -> tuple[float, float]:
-    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def student(values: Array) -> tuple[float, float, float]:
     """Mean of independent numbers, and the half-widths of its intervals at 95 % and at `LEVEL`."""
     error = float(values.std(ddof=1)) / np.sqrt(values.size)

@@ -13,7 +13,7 @@ from verification.statements._finite_fields import Fields, finite_fields
 from verification.statements._goursat import Solution, hermite_dual, solve
 from verification.statements._integral_report import figure, term_table
 from verification.statements._integral_roads import roads
-from verification.statements._statistics import LEVEL, decided, interval, largest_score, mean_square_exponent, meets
+from verification.statements._statistics import LEVEL, decided, largest_score, mean_square_exponent, meets
 
 ID = "integral"
 TITLE = "The integral form of the limiting kernel, and what its symbols mean"
@@ -49,8 +49,8 @@ def run(config: Config) -> Result:
     return Result(
         claims=[
             _form(exact, kernels, doubt), _terms(exact, wide),
-            _field(config, "Sigma", r"\Sigma^{t,s}", r"\langle \phi(h_t), \phi(\bar h_s) \rangle / n", exact, wide),
-            _field(config, "P", r"P^{t,s}", r"\langle \lambda_t, \bar\lambda_s \rangle", exact, wide),
+            _field("Sigma", r"\Sigma^{t,s}", r"\langle \phi(h_t), \phi(\bar h_s) \rangle / n", exact, wide),
+            _field("P", r"P^{t,s}", r"\langle \lambda_t, \bar\lambda_s \rangle", exact, wide),
             _two_meanings(list(pairs), exact, kernels, doubt),
         ],
         agreements=agreements,
@@ -118,16 +118,13 @@ def _terms(exact: Sequence[Solution], wide: Sequence[Fields]) -> Claim:
     )
 
 
-def _field(
-    config: Config, what: str, symbol: str, finite: str, exact: Sequence[Solution], wide: Sequence[Fields]
-) -> Claim:
-    """Networks of different widths are independent: the exponent's interval comes from resampling each width."""
+def _field(what: str, symbol: str, finite: str, exact: Sequence[Solution], wide: Sequence[Fields]) -> Claim:
     limits = _stacked(exact, what)
     widths = np.asarray([float(case.width) for case in wide])
     draws = min(len(case.P) for case in wide)
     square = np.stack([case.distance(what, limits)[1].mean(axis=1)[:draws] for case in wide], axis=1)
-    slope, samples = mean_square_exponent(square, widths, config.rng("bootstrap", what))
-    (low, high), (low95, high95) = interval(samples, LEVEL), interval(samples, 0.95)
+    slope, half, wider = mean_square_exponent(square, widths)
+    low, high = slope - wider, slope + wider
     verdict = meets(low, high, -0.5)
     return Claim(
         f"field-{what.lower()}",
@@ -136,7 +133,7 @@ def _field(
         verdict,
         measured=slope,
         predicted=-0.5,
-        uncertainty=(high95 - low95) / 2,
+        uncertainty=half,
         scope=f"The {LEVEL:.1%} interval reaches 0: too few networks." if verdict is Verdict.UNDECIDED else "",
     )
 

@@ -29,7 +29,7 @@ from verification.statements._relu_deep_report import floors as deep_floors
 from verification.statements._relu_reference import floor, references, roads
 from verification.statements._relu_report import figure, floors, slopes, wide
 from verification.statements._relu_wide import FLAT, SHALLOWEST, Draws, Prediction, leading, monte_carlo
-from verification.statements._statistics import LEVEL, decided, interval, jointly, mean_square_exponent, meets
+from verification.statements._statistics import LEVEL, decided, jointly, mean_square_exponent, meets
 
 ID = "relu"
 TITLE = "With ReLU the gradient difference remains constant as the depth increases"
@@ -67,7 +67,7 @@ def run(config: Config) -> Result:
     return Result(
         claims=[
             _rate(deep, "output", width), _constant(deep["relu"]), _rate(deep, "gradient", width), plateau,
-            _mean_square(config, many, limit), _rate(deep, "ntk", width),
+            _mean_square(many, limit), _rate(deep, "ntk", width),
             floor(deep["relu"], solved), *deep_claims(deepest, control), *special,
         ],
         agreements=[
@@ -216,12 +216,12 @@ def _plateau(config: Config, net: NeuralODE, X: Array, many: list[Draws], limit:
     ), plateau_road(net, theta, x, L, height)  # fmt: skip
 
 
-def _mean_square(config: Config, many: list[Draws], limit: Prediction) -> Claim:
+def _mean_square(many: list[Draws], limit: Prediction) -> Claim:
     case = max(many, key=lambda case: len(case.gradient))
     part = (case.depths >= SHALLOWEST) & (case.depths <= case.width / 4)  # deeper, the mean is one rare event
     predicted = limit.slope(case.width / 4)
-    slope, samples = mean_square_exponent(case.square[:, part], case.depths[part], config.rng("bootstrap", case.width))
-    (low, high), (low95, high95) = interval(samples, LEVEL), interval(samples, 0.95)
+    slope, half, wider = mean_square_exponent(case.square[:, part], case.depths[part])
+    low, high = slope - wider, slope + wider
     verdict = mean_square_verdict((low, high), predicted, limit.exponent)
     tail, error = limit.exponent
     return Claim(
@@ -230,7 +230,7 @@ def _mean_square(config: Config, many: list[Draws], limit: Prediction) -> Claim:
         r"because a share $p/L$ of the neurons of the last layer has the wrong sign (measured: the slope at infinite "
         r"width as $L \to \infty$, from the recursion for two depths; the networks by themselves do not tell it from "
         rf"every other rate: over $L = {case.depths[part][0]:g}, \dots, {case.depths[part][-1]:g}$ their slope is "
-        rf"${slope:.2f}$, 95 %: ${low95:.2f}$ to ${high95:.2f}$, at infinite width ${predicted:.2f}$; "
+        rf"${slope:.2f}$, 95 %: ${slope - half:.2f}$ to ${slope + half:.2f}$, at infinite width ${predicted:.2f}$; "
         rf"{decided(low, high)}, which must hold the latter and not 0).",
         verdict,
         measured=tail,
