@@ -47,6 +47,12 @@ class Distances:
         found: Array = self.measured[..., 0, -1] / self.predicted[..., 0, -1]
         return found
 
+    def nears(self, block: int) -> bool:
+        """Whether the mean of measured over predicted at the last step is closer to one at the largest width."""
+        ratio = self.measured[..., block, -1] / self.predicted[..., block, -1]
+        off = np.abs(ratio.mean(axis=(0, 2)) - 1)
+        return bool(off[-1] < off[0])
+
     @property
     def deviation(self) -> Array:
         """max_k |measured − predicted| / predicted at the last step, root mean square over the blocks."""

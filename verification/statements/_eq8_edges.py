@@ -190,10 +190,10 @@ def _sizes(sizes: Targets) -> Claim:
         "residual-size",
         r"(8) is for residuals of a size $s = o(n)$ only: in one step with $\eta = 1/\lambda_{\max}$ its defect over "
         rf"$\|u^0 - y\|$ grows like $s/n$ (measured: its exponent in $n$ for $s = n/{1 / SOME:g}$ over $s = 1$; "
-        rf"{decided(mean - wider, mean + wider)}). No width helps where $s$ grows with $n$: "
-        rf"at $n = {sizes.widths[-1]:g}$ it is {typical[0]:.1g} for $s = 1$, but "
-        rf"{typical[1]:.1g} for $s = {FAR:g} n$, where it does not fall (exponent {far:.2g}, "
-        rf"{LEVEL:.1%}: {far - far_wider:.2g} to {far + far_wider:.2g}, above the $-1$ of $s = 1$).",
+        rf"{decided(mean - wider, mean + wider)}). Where $s$ grows with $n$ width does not help as it "
+        rf"does for $s = 1$: at $n = {sizes.widths[-1]:g}$ it is {typical[0]:.1g} for $s = 1$, but "
+        rf"{typical[1]:.1g} for $s = {FAR:g} n$, where it is not seen to fall, and for certain not as the "
+        rf"$n^{{-1}}$ of $s = 1$ (exponent {far:.2g}, {LEVEL:.1%}: {far - far_wider:.2g} to {far + far_wider:.2g}).",
         Verdict.HOLDS_WITH_SCOPE if verdict is Verdict.HOLDS else verdict,
         measured=mean,
         predicted=1,

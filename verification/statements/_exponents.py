@@ -9,7 +9,7 @@ from scipy import stats
 
 from verification import Verdict
 from verification.statements._data import Array
-from verification.statements._statistics import LEVEL, at_infinite_width, decided
+from verification.statements._statistics import LEVEL, at_infinite_width, decided, falling
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Exponent:
 
     @property
     def decided(self) -> str:
-        """The interval that decides, in the words of a claim."""
-        return decided(self.value - self.wider, self.value + self.wider)
+        """The intervals that decide, in the words of a claim: that of 95 % tells whether the quantity falls."""
+        return falling(self.value, self.half, self.wider)
 
     def meets(self, predicted: float) -> Verdict:
         """Verdict on n^predicted for a predicted < 0: an interval that misses it refutes it, on either side."""

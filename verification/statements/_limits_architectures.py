@@ -157,6 +157,16 @@ def step_edge(config: Config) -> tuple[Claim, Agreement]:
 # Perceptrons: where (10) is true
 
 
+def ntk_limits() -> tuple[float, float]:
+    """E √(K/((L + 2) q)) from below with n → ∞ first, and from above with L → ∞ first.
+
+    The root of the mean of the L + 2 parts is at least the mean of their roots, m_n^{L+1}, and at most √(L + 2) times
+    that, as the norm of the roots is at most their sum.
+    """
+    far, near = 10**12, 10**5
+    return float(mean_root(far) ** (near + 1)), float(np.sqrt(far + 2.0) * mean_root(near) ** (far + 1))
+
+
 def perceptron(config: Config, draws: int) -> tuple[list[Claim], list[Agreement]]:
     """E ‖h^L‖/√(nq) = m_n^{L+1}, between 1 − (L + 1)/(4n) and exp(−(1/2 − 1/π)(L + 1)/n)."""
     far, near = 10**12, [10**k for k in range(1, 6)]
@@ -184,7 +194,7 @@ def perceptron(config: Config, draws: int) -> tuple[list[Claim], list[Agreement]
         Agreement(rf"$E \|h^L\|/\sqrt{{nq}}$, $n = {n}$, $L = {depth}$", ("Gamma functions", "Monte Carlo"),
                   abs(of_h - predicted), wider_h, because, ("perceptron", "as-stated")),
         Agreement(rf"mean root of the parts of $K$, $n = {n}$, $L = {depth}$", ("Gamma functions", "Monte Carlo"),
-                  abs(of_K - predicted), wider_K, because, ("perceptron-ntk",)),
+                  abs(of_K - predicted), wider_K, because, ("perceptron-ntk", "as-stated")),
         Agreement(rf"variance of $\log \|h^L\|^2$, $n = {n}$, $L = {depth}$", ("polygamma function", "Monte Carlo"),
                   abs(spread / variance - 1), float(z * np.sqrt((2 + kurtosis) / draws)),
                   "standard error of a variance, from the fourth cumulant of log χ²", ("joint-law",)),

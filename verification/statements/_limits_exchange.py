@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -19,6 +20,9 @@ from verification.statements._statistics import student
 
 PAIRINGS = ("linear-plane", "perceptron-shared")
 """Claims whose expectations are sums over pairings."""
+
+APART = 1e-6
+"""How close the two limits of a perceptron must come to one and to zero."""
 
 PER_WIDTH = 4
 """Networks of each width whose constant is computed."""
@@ -57,20 +61,24 @@ def example() -> tuple[Claim, Agreement]:
     ), by_extrapolation  # fmt: skip
 
 
-def as_stated(orders: list[Claim], uniform: Claim, perceptron: Claim) -> list[Claim]:
+def as_stated(
+    orders: list[Claim], uniform: Claim, perceptrons: Sequence[Claim], of_ntk: tuple[float, float]
+) -> list[Claim]:  # fmt: skip
     """The sign ≠, which the sentence before it lets stand for what may happen; and what it is for the network (6)."""
     law, verdicts = orders[1], {claim.verdict for claim in orders}
     proved = uniform.verdict is Verdict.HOLDS and verdicts == {Verdict.HOLDS_WITH_SCOPE}
-    may = perceptron.verdict is Verdict.HOLDS
+    ntk_differs = of_ntk[0] > 1 - APART and of_ntk[1] < APART
+    may = ntk_differs and all(claim.verdict is Verdict.HOLDS for claim in perceptrons)
     return [
         Claim(
             "as-stated",
             r"(10): the NTK may depend on the order of limits. That it may is no claim on every network, and one is "
             r"enough: it is so for a linear perceptron (the claims `perceptron` and "
             r"`perceptron-ntk`), as it is for the numbers (11) (measured: the two limits of $E |f|$, in units of the "
-            r"first).",
+            r"first, and what bounds those of $E \sqrt{K/((L + 2) q)}$ from below and from above).",
             Verdict.HOLDS_WITH_SCOPE if may else Verdict.UNDECIDED,
-            measured=perceptron.measured, predicted=perceptron.predicted, uncertainty=perceptron.uncertainty,
+            measured=f"{perceptrons[0].measured}; {of_ntk[0]:.7g}, {of_ntk[1]:.2g}", predicted="1, 0; 1, 0",
+            uncertainty=APART,
             scope=(
                 r"Read with the “may” of the slide. Not for the network $f_\theta^L$ of (6) beside which (10) stands: "
                 r"its limits are equal (the claim `one-limit`); $\ne$ needs another architecture."

@@ -11,7 +11,7 @@ from verification import Agreement, Claim, Config, Verdict
 from verification.statements._data import DIM, Array
 from verification.statements._integrate import flow
 from verification.statements._plane import ODE
-from verification.statements._statistics import LEVEL, decided, student
+from verification.statements._statistics import LEVEL, below, decided, student
 
 WIDTH = 256
 
@@ -27,8 +27,7 @@ def values(config: Config, net: NeuralODE, X: Array, draws: int) -> tuple[Claim,
         means.append(np.mean(_mean_square(net, array, narrow, X) / variance))
     mean, half, wider = student(np.asarray(means))
     apart, _, allowed = student(np.asarray(squares) - np.asarray(means))
-    stays = mean - wider > 0
-    verdict = Verdict.FAILS if mean + wider < 2 - np.sqrt(2) else Verdict.HOLDS if stays else Verdict.UNDECIDED
+    verdict = below(-mean - wider, -mean + wider, -(2 - math.sqrt(2)))
     return Claim(
         "values",
         r"(10) can speak of the law of $f$ and of $K_\theta$ only: the values $f_\theta(x)$ of one infinite array of "

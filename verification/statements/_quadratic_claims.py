@@ -15,7 +15,7 @@ from verification.fit import PowerLaw, power_law, second_term
 from verification.statements._data import Array
 from verification.statements._escape import solvable_scalar
 from verification.statements._quadratic_runs import BELOW, PATIENCE, Below, Beyond, Spectrum, Times, network
-from verification.statements._statistics import LEVEL, below, decided
+from verification.statements._statistics import LEVEL, below, decided, falling
 
 TOLERANCE = 0.03
 """Largest deviation of an exponent of L from −1; the claim says how large a next term, O(1/L), that allows."""
@@ -124,7 +124,7 @@ def width(below: Below) -> Claim:
         "width",
         rf"At $T = {BELOW}$, of the networks that get there, $K_\theta \to K_\infty$ as $n^{{-1/2}}$ (measured: the "
         rf"exponent of the geometric mean of the error; {below.escaped} of {below.widths.size + below.escaped} "
-        rf"networks escaped before; {decided(fit.slope - wider, fit.slope + wider)}). In the mean there is no limit: "
+        rf"networks escaped before; {falling(fit.slope, fit.uncertainty, wider)}). In the mean there is no limit: "
         r"$K_\theta \ge c (t^* - T)^{-4}$ just before the blow-up, so it has no expectation at any width at which "
         r"$t^*$ has a density at $T$.",
         Verdict.FAILS if not inside else Verdict.HOLDS_WITH_SCOPE if falls else Verdict.UNDECIDED,

@@ -73,6 +73,20 @@ def decided(low: float, high: float) -> str:
     return rf"decided by the {LEVEL:.1%} interval, ${low:.3g}$ to ${high:.3g}$"
 
 
+def falling(exponent: float, half: float, wider: float) -> str:
+    """`decided`, of an exponent that has to be negative by the interval of 95 %, which is named if the other is not.
+
+    Examples
+    --------
+    >>> falling(-0.5, 0.4, 0.6)
+    'decided by the 99.9% interval, $-1.1$ to $0.1$, and that of 95%, which ends at $-0.1$'
+    """
+    words = decided(exponent - wider, exponent + wider)
+    if not exponent + half < 0 < exponent + wider:
+        return words
+    return f"{words}, and that of 95%, which ends at ${exponent + half:.3g}$"
+
+
 def meets(low: float, high: float, predicted: float) -> Verdict:
     """Verdict on a power `predicted` < 0, from the interval of an exponent.
 
@@ -97,6 +111,23 @@ def below(low: float, high: float, bound: float) -> Verdict:
     ['holds', 'undecided', 'fails-as-stated']
     """
     return Verdict.HOLDS if high < bound else Verdict.FAILS if low > bound else Verdict.UNDECIDED
+
+
+def near(found: float, predicted: float, margin: float, uncertainty: float) -> Verdict:
+    """Verdict on a number within `margin` of a prediction: it fails if it is off by more than that and `uncertainty`.
+
+    Examples
+    --------
+    >>> [near(found, -1.0, 0.05, 0.02).value for found in (-1.04, -1.06, -0.92)]
+    ['holds', 'undecided', 'fails-as-stated']
+    """
+    off = abs(found - predicted)
+    return Verdict.HOLDS if off <= margin else Verdict.UNDECIDED if off <= margin + uncertainty else Verdict.FAILS
+
+
+def off_within_uncertainty(margin: float) -> str:
+    """Why a verdict of `near` is undecided."""
+    return f"The exponent is off by more than the margin {margin}, within its uncertainty."
 
 
 def jointly(verdicts: Iterable[Verdict]) -> Verdict:

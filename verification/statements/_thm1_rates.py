@@ -110,7 +110,7 @@ def _bias(found: Sequence[Ensemble]) -> Claim:
     unseen = f" That of {', '.join(rest)} is below {RESOLVED:g} standard errors at $n = 8$." if rest else ""
     return Claim(
         "bias",
-        r"The mean alone: $|E K_\theta - K_\infty|$ falls with $n$ "
+        r"The mean alone, of the part of $K_\theta - K_\infty$ along $K_\infty$: it falls with $n$ "
         rf"(measured: exponent over $n = 8$ to 128, {name}, the slowest of {', '.join(falls)}; {slowest.decided}). "
         r"These networks do not tell the rate: with the next order fitted the intervals of the exponent are "
         rf"{', '.join(corrected)}. That it is $1/n$ is claimed for $\phi(z) = z$ alone (`bias-linear`).{unseen}",
@@ -150,7 +150,7 @@ def _spread(found: Sequence[Ensemble]) -> Claim:
     verdict = jointly(exponent.meets(-0.5) for exponent in exponents.values())
     return Claim(
         "spread",
-        r"The fluctuation alone: the standard deviation of $K_\theta$ over networks falls as $n^{-1/2}$, for "
+        r"The fluctuation alone: the standard deviation of $K_\theta$ along $K_\infty$ falls as $n^{-1/2}$, for "
         rf"{', '.join(exponents)} (measured: exponent with the next order fitted, {name}, the furthest; "
         rf"{worst.decided}).",
         verdict, measured=worst.value, predicted=-0.5, uncertainty=worst.half, scope=worst.scope(verdict),
@@ -171,9 +171,10 @@ def _fourth(found: Sequence[Ensemble]) -> Claim:
     verdict = jointly(below(e.value - e.wider, e.value + e.wider, -1.0) for e in exponents.values())
     return Claim(
         "almost-sure",
-        r"Almost surely, and not only in probability: $E |K_\theta - K_\infty|^4$ falls faster than $1/n$ (as $n^{-2}$ "
-        r"or, at small $n$, faster still), so that $\sum_n P(|K_\theta - K_\infty| > \epsilon) < \infty$ for every "
-        r"$\epsilon$ and Borel and Cantelli apply, however the networks of different widths depend on each other "
+        r"Almost surely, and not only in probability: of the part $e$ of $K_\theta - K_\infty$ along $K_\infty$ the fourth "
+        r"moment $E e^4$ falls faster than $1/n$ (as $n^{-2}$ or, at small $n$, faster still), so that "
+        r"$\sum_n P(|e| > \epsilon) < \infty$ for every $\epsilon$ and Borel and Cantelli apply, however the networks of "
+        r"different widths depend on each other "
         rf"(measured: the exponent of {name}, the slowest; {slowest.decided}).",
         Verdict.HOLDS_WITH_SCOPE if verdict is Verdict.HOLDS else verdict,
         measured=slowest.value, predicted=r"$< -1$ (limit $-2$)", uncertainty=slowest.half,

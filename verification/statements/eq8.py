@@ -16,7 +16,7 @@ from verification.statements._eq8_roads import apart, dynamics, fixed_time_road,
 from verification.statements._lazy import SOLVER, Study, deviations, study
 from verification.statements._one_step import HALVINGS, Defect, defect
 from verification.statements._paths import LEVEL, slopes, student
-from verification.statements._statistics import decided
+from verification.statements._statistics import falling
 from verification.statements._tasks import Task, tasks
 
 ID = "eq8"
@@ -190,7 +190,7 @@ def _rate(id: str, studies: Sequence[Study], quantity: str, predicted: float, te
     on_rate = all(abs(mean - predicted) <= wider and mean + half < 0 for mean, half, wider in found)
     misses = any(abs(mean - predicted) > wider for mean, _, wider in found)
     mean, half, wider = max(found, key=lambda one: abs(one[0] - predicted) / one[2])
-    text = f"{text} (measured: the exponent; {decided(mean - wider, mean + wider)})."
+    text = f"{text} (measured: the exponent; {falling(mean, half, wider)})."
     verdict = Verdict.HOLDS if on_rate else Verdict.FAILS if misses else Verdict.UNDECIDED
     scope = "" if on_rate or misses else "The interval of the exponent does not exclude that it is positive."
     return Claim(id, text, verdict, measured=mean, predicted=predicted, uncertainty=half, scope=scope)

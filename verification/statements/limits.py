@@ -12,6 +12,7 @@ from verification.statements._independent import independent_kernels, without_dr
 from verification.statements._limits_architectures import (
     independent_orders,
     layers_road,
+    ntk_limits,
     perceptron,
     sqrt_layers,
     step_edge,
@@ -83,7 +84,7 @@ def run(config: Config) -> Result:
     stack, stack_road = shared_stack(config, 8 * draws_of_stacks)
     return Result(
         claims=[
-            limits, *as_stated(orders, uniform, chains[0]), *orders, numbers,
+            limits, *as_stated(orders, uniform, chains[:2], ntk_limits()), *orders, numbers,
             _width([ntk, covariance]), _depth([ntk, covariance]), _together(ntk), uniform, plane,
             _layers(layers, error, gap), third, *independent_orders(config, net, X, powers_of_two(4, 8), coupled),
             edge, *chains, stack,

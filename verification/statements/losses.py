@@ -92,8 +92,8 @@ def _together(found: Sequence[Losses], which: int, id: str, inputs: str) -> Clai
     return Claim(
         id,
         rf"At every step the outputs on the {inputs} inputs are those of the linearised dynamics with $K_\infty$ up to "
-        r"$O(n^{-1/2})$. Two parts add up to the difference: $K_{\theta^0}$ is not $K_\infty$ (measured: the exponent "
-        r"of $\max_k \|u^k_{\mathrm{lin}}(K_{\theta^0}) - u^k_{\mathrm{lin}}(K_\infty)\| / \|u^0 - y\|$; "
+        r"$O(n^{-1/2})$. Two parts add up to the difference: $K_{\theta^0}$ is off $K_\infty$ as $n^{-1/2}$ (measured: "
+        r"the exponent of $\max_k \|u^k_{\mathrm{lin}}(K_{\theta^0}) - u^k_{\mathrm{lin}}(K_\infty)\| / \|u^0 - y\|$; "
         rf"{worst.decided}), and the kernel changes in training (exponent {own.value:.2f} ± {own.half:.2f}; "
         rf"{own.decided}). The difference itself, of the few trained networks: {direct.value:.2f} ± {direct.half:.2f}.",
         jointly([verdict, change]),

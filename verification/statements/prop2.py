@@ -25,6 +25,7 @@ from verification.statements._resnets import (
     output_coefficient,
     point,
 )
+from verification.statements._statistics import near, off_within_uncertainty
 
 ID = "prop2"
 TITLE = r"Gradients of deep ResNets converge to those of the Neural ODE, with one $C$ for almost every $\theta$"
@@ -193,8 +194,11 @@ def _rate(curves: Sequence[Curve], quantity: str) -> Claim:
     deepest = max(curve.case.deepest for curve in mine)
     symbol = QUANTITIES[quantity]
     late, scope = abs(final + 1) <= TOLERANCE, ""
-    verdict = Verdict.HOLDS if abs(worst.slope.slope + 1) <= TOLERANCE else Verdict.FAILS
-    if verdict is Verdict.FAILS and late:
+    uncertainty = max(worst.slope.uncertainty, abs(worst.final - worst.slope.slope))
+    verdict = near(worst.slope.slope, -1.0, TOLERANCE, uncertainty)
+    if verdict is Verdict.UNDECIDED:
+        scope = off_within_uncertainty(TOLERANCE)
+    if verdict is not Verdict.HOLDS and late:
         verdict = Verdict.HOLDS_WITH_SCOPE
         scope = (
             f"${symbol}$, {worst.case.activation}, {worst.source}: the leading coefficient happens to be small, and "
@@ -207,7 +211,7 @@ def _rate(curves: Sequence[Curve], quantity: str) -> Claim:
         verdict,
         measured=worst.slope.slope,
         predicted=-1,
-        uncertainty=max(worst.slope.uncertainty, abs(worst.final - worst.slope.slope)),
+        uncertainty=uncertainty,
         scope=scope,
         origin=Origin.PAPER,
     )

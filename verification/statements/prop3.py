@@ -29,6 +29,7 @@ from verification.statements._prop3_figures import depth_table, draw, rank_table
 from verification.statements._prop3_horizon import horizon
 from verification.statements._prop3_inputs import every_input
 from verification.statements._prop3_perceptrons import contrast
+from verification.statements._statistics import near, off_within_uncertainty
 
 ID = "prop3"
 TITLE = "The limiting kernel is strictly positive definite"
@@ -145,17 +146,18 @@ def _depth(deep: Depths, limits: Grams) -> Claim:
             ratios.append(float(smallest.min() / limit))
             visible = visible and all(gram.positive for gram in found)
     worst = max(slopes, key=lambda fit: abs(fit.slope + 1))
-    holds = visible and abs(worst.slope + 1) <= TOLERANCE
+    verdict = near(worst.slope, -1.0, TOLERANCE, worst.uncertainty) if visible else Verdict.FAILS
     return Claim(
         "depth",
         r"The spectrum does not degenerate with depth on these inputs: $\lambda_{\min}(K_\infty^L)$ stays above "
         rf"{min(ratios):.2f} of $\lambda_{{\min}}(K_\infty) > 0$ for all $L \ge 1$ tried and approaches it as $1/L$ "
         rf"(measured: the slope furthest from $-1$, of {len(slopes)}; "
         rf"{second_term(TOLERANCE, SHALLOWEST, -1)}).",
-        Verdict.HOLDS if holds else Verdict.FAILS,
+        verdict,
         measured=worst.slope,
         predicted=-1,
         uncertainty=worst.uncertainty,
+        scope=off_within_uncertainty(TOLERANCE) if verdict is Verdict.UNDECIDED else "",
     )
 
 

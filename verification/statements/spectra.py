@@ -120,7 +120,7 @@ def _fluctuation(spectra: Sequence[Spectra]) -> Claim:
     single = max(scores) <= _student_limit(len(spectra[0].kernel), len(scores))
     return Claim(
         "eigenvalues",
-        r"The eigenvalues $\lambda_i(K_\theta)$ fluctuate over random networks by $O(n^{-1/2})$ relative to "
+        r"The eigenvalues $\lambda_i(K_\theta)$ fluctuate over random networks as $n^{-1/2}$ relative to "
         r"$\lambda_i(K_\infty)$ (measured: the exponent of the standard deviation, all eigenvalues together; "
         rf"{found.decided}; {'none' if single else 'one'} of the {len(scores)} by itself contradicts it).",
         verdict if single else Verdict.FAILS,
