@@ -22,7 +22,7 @@ from verification.statements._chains import (
 )
 from verification.statements._ensembles import PAIR
 from verification.statements._independent import diffusion_kernels, independent_kernels
-from verification.statements._limits_architectures import _kernel, step_edge
+from verification.statements._limits_architectures import _kernel, ntk_limits, step_edge
 from verification.statements._limits_exchange import as_stated, constant_at_infinity, linear_plane, readout_bound
 from verification.statements._limits_stacks import shared_moment, shared_norms, shared_stack
 
@@ -167,20 +167,24 @@ def test_shared_stacks_grow_with_the_depth_at_every_width() -> None:
 
 
 @pytest.mark.parametrize(
-    ("perceptron", "order", "verdicts"),
+    ("perceptrons", "order", "verdicts"),
     [
-        ("holds", "holds-with-scope", ["holds-with-scope", "holds"]),
-        ("fails-as-stated", "holds-with-scope", ["undecided", "holds"]),
-        ("holds", "undecided", ["holds-with-scope", "undecided"]),
-        ("holds", "fails-as-stated", ["holds-with-scope", "fails-as-stated"]),
+        (["holds", "holds"], "holds-with-scope", ["holds-with-scope", "holds"]),
+        (["fails-as-stated", "holds"], "holds-with-scope", ["undecided", "holds"]),
+        (["holds", "fails-as-stated"], "holds-with-scope", ["undecided", "holds"]),
+        (["holds", "holds"], "undecided", ["holds-with-scope", "undecided"]),
+        (["holds", "holds"], "fails-as-stated", ["holds-with-scope", "fails-as-stated"]),
     ],
 )
 def test_that_limits_may_differ_is_not_refuted_by_limits_that_agree(
-    perceptron: str, order: str, verdicts: list[str]
+    perceptrons: list[str], order: str, verdicts: list[str]
 ) -> None:
     def made_up(verdict: str) -> Claim:
         return Claim("a", "A.", Verdict(verdict), 0.0, 0, 0.1, scope="S.")
 
-    claims = as_stated([made_up(order)] * 2, made_up("holds"), made_up(perceptron))
+    outputs_and_ntk = [made_up(verdict) for verdict in perceptrons]
+    claims = as_stated([made_up(order)] * 2, made_up("holds"), outputs_and_ntk, ntk_limits())
     assert [claim.verdict for claim in claims] == verdicts
+    together = as_stated([made_up(order)] * 2, made_up("holds"), outputs_and_ntk, (1.0, 1.0))
+    assert together[0].verdict == "undecided"
     assert [claim.origin for claim in claims] == ["paper", "ours"]

@@ -62,9 +62,10 @@ def bounded(found: Deep) -> Claim:
 def extrapolation(found: Deep) -> Claim:
     """{2L/3} − {L/3} = ±1/3 for L = 2^k: λ_0^{2L} twice less λ_0^L is off by ∓1/(3L)."""
     text = (
-        r"Of the first network that crosses its kink extrapolation does not help: $2 \nabla_\theta f^{2L} - \nabla_\theta f^L$ is off by $O(1/L)$ still, because "
-        r"the error from a crossing depends on its place within a step. Smallest network: $n = 2$, "
-        r"$\dot h_1 = \phi(h_1) + 1$ from $-1/3$, $T = 1$, where $L = 2^k$ leaves $\pm 1/(3L)$ of $\lambda_0$"
+        r"For the first random network that crosses its kink extrapolation does not help: $2 \nabla_\theta f^{2L} - "
+        r"\nabla_\theta f^L$ is off by $O(1/L)$ still, because the error from a crossing depends on its place within a "
+        r"step. Smallest network: $n = 2$, $\dot h_1 = \phi(h_1) + 1$ from $-1/3$, $T = 1$, where $L = 2^k$ leaves "
+        r"$\pm 1/(3L)$ of $\lambda_0$"
     )
     if found.settled.sum() < 4:
         return _too_few("richardson", f"{text}.", -1)

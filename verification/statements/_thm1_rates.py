@@ -171,10 +171,10 @@ def _fourth(found: Sequence[Ensemble]) -> Claim:
     verdict = jointly(below(e.value - e.wider, e.value + e.wider, -1.0) for e in exponents.values())
     return Claim(
         "almost-sure",
-        r"Almost surely, and not only in probability: of the part $e$ of $K_\theta - K_\infty$ along $K_\infty$ the fourth "
-        r"moment $E e^4$ falls faster than $1/n$ (as $n^{-2}$ or, at small $n$, faster still), so that "
-        r"$\sum_n P(|e| > \epsilon) < \infty$ for every $\epsilon$ and Borel and Cantelli apply, however the networks of "
-        r"different widths depend on each other "
+        r"Almost surely, and not only in probability: of the part $e$ of $K_\theta - K_\infty$ along $K_\infty$ the "
+        r"fourth moment $E e^4$ falls faster than $1/n$ (as $n^{-2}$ or, at small $n$, faster still), so that "
+        r"$\sum_n P(|e| > \epsilon) < \infty$ for every $\epsilon$ and Borel and Cantelli apply, however the networks "
+        r"of different widths depend on each other "
         rf"(measured: the exponent of {name}, the slowest; {slowest.decided}).",
         Verdict.HOLDS_WITH_SCOPE if verdict is Verdict.HOLDS else verdict,
         measured=slowest.value, predicted=r"$< -1$ (limit $-2$)", uncertainty=slowest.half,

@@ -9,6 +9,7 @@ import numpy as np
 from refimpl import Euler, NeuralODE
 from verification import Agreement, Claim, Config, Origin, Result, Verdict
 from verification.numerals import rounded
+from verification.statements import _statistics as statistics
 from verification.statements._contacts import claims as contact_claims
 from verification.statements._data import DIM, Array, inputs, powers_of_two
 from verification.statements._piecewise_linear import gradient
@@ -29,15 +30,7 @@ from verification.statements._relu_deep_report import floors as deep_floors
 from verification.statements._relu_reference import floor, references, roads
 from verification.statements._relu_report import figure, floors, slopes, wide
 from verification.statements._relu_wide import FLAT, SHALLOWEST, Draws, Prediction, leading, monte_carlo
-from verification.statements._statistics import (
-    LEVEL,
-    decided,
-    jointly,
-    mean_square_exponent,
-    meets,
-    near,
-    off_within_uncertainty,
-)
+from verification.statements._statistics import decided, jointly, mean_square_exponent, meets
 
 ID = "relu"
 TITLE = "With ReLU the gradient difference remains constant as the depth increases"
@@ -152,7 +145,7 @@ def _rate(deep: Mapping[str, Curves], quantity: str, width: int) -> Claim:
         return Claim(name, f"{text}.", Verdict.UNDECIDED, None, -1, scope=scope, origin=origin)
     fits = {phi: found.slope(found.values(quantity)) for phi, found in deep.items()}
     phi, worst = max(fits.items(), key=lambda item: abs(item[1].slope + 1))
-    verdict = jointly(near(fit.slope, -1.0, TOLERANCE, fit.uncertainty) for fit in fits.values())
+    verdict = jointly(statistics.near(fit.slope, -1.0, TOLERANCE, fit.uncertainty) for fit in fits.values())
     return Claim(
         name,
         f"{text} (measured: {phi}, the one furthest from $-1$).",
@@ -160,7 +153,7 @@ def _rate(deep: Mapping[str, Curves], quantity: str, width: int) -> Claim:
         measured=worst.slope,
         predicted=-1,
         uncertainty=worst.uncertainty,
-        scope=off_within_uncertainty(TOLERANCE) if verdict is Verdict.UNDECIDED else "",
+        scope=statistics.off_within_uncertainty(TOLERANCE) if verdict is Verdict.UNDECIDED else "",
         origin=origin,
     )
 
@@ -246,7 +239,7 @@ def _mean_square(many: list[Draws], limit: Prediction) -> Claim:
         measured=tail,
         predicted=-0.5,
         uncertainty=error,
-        scope=f"The {LEVEL:.1%} interval of the networks reaches 0: too few." if verdict is Verdict.UNDECIDED else "",
+        scope="" if verdict is not Verdict.UNDECIDED else "The interval of the networks reaches 0: too few.",
     )
 
 
