@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from verification import Claim, Verdict
+from verification.fit import power_law
 from verification.statements import _horizon_claims as horizon
 from verification.statements import _quadratic_claims as quadratic
 from verification.statements import _thm1_quadratic as thm1_quadratic
 from verification.statements import _thm1_rates as rates
 from verification.statements import _thm1_suprema as suprema
-from verification.statements import limits, spectra, thm1
+from verification.statements import distance, limits, relu, spectra, thm1
 from verification.statements._data import Array
 from verification.statements._ensembles import Ensemble
+from verification.statements._exponents import Exponent
 from verification.statements._horizon_networks import Spread
 from verification.statements._initial_spectra import Spectra
+from verification.statements._ladder import Ladder
 from verification.statements._open_solver_claims import solvers
 from verification.statements._open_solver_roads import Pairing
 from verification.statements._open_solvers import Cost, Design
 from verification.statements._plane import Plane
 from verification.statements._quadratic_runs import Below
+from verification.statements._solvers_claims import radau
 from verification.statements._widths import Widths
 from verification.statements.relu import mean_square_verdict
 
@@ -123,6 +128,36 @@ def test_the_mean_square_of_relu_rests_on_networks_and_on_the_recursion(
     networks: tuple[float, float], limit: tuple[float, float], verdict: Verdict
 ) -> None:
     assert mean_square_verdict(networks, -0.55, limit) is verdict
+
+
+@pytest.mark.parametrize(
+    ("exponent", "noise", "verdict"),
+    [(1.25, 0.0, Verdict.HOLDS), (1.25, 1.0, Verdict.UNDECIDED), (1.0, 0.0, Verdict.FAILS), (1.7, 0.0, Verdict.FAILS)],
+)
+def test_an_exponent_that_is_not_told_from_that_of_other_solvers_decides_nothing(
+    exponent: float, noise: float, verdict: Verdict
+) -> None:
+    rtol = 10.0 ** -np.arange(1.0, 9.0)
+    error = rtol**exponent * np.exp(noise * np.asarray([0, 0, 0, 0, 1.0, -1.0, -1.0, 1.0]))
+    assert radau(Ladder("Radau", rtol, error, error, error, error)).verdict is verdict
+
+
+def test_a_slope_is_refuted_by_more_than_its_margin_and_its_uncertainty() -> None:
+    """Of ReLU networks: exact power laws of −1.1, and one that scatters about as much."""
+    depths = np.exp2(np.arange(6.0))
+    for noise, verdict in ((0.0, Verdict.FAILS), (0.15, Verdict.UNDECIDED)):
+        values = depths**-1.1 * np.exp(noise * np.asarray([1.0, -1.0, 0.0, 0.0, -1.0, 1.0]))
+        curves = SimpleNamespace(
+            settled=np.ones(6, dtype=bool), values=lambda _, v=values: v, slope=lambda v: power_law(depths, v)
+        )  # fmt: skip
+        assert relu._rate({"relu": curves}, "ntk", 64).verdict is verdict
+
+
+def test_an_exponent_that_misses_refutes_nothing_while_the_distance_nears_its_prediction() -> None:
+    missed = Exponent(-0.8, 0.05, 0.1)
+    assert distance._unless(False, missed, missed.meets(-1.0))[0] is Verdict.FAILS
+    assert distance._unless(True, missed, missed.meets(-1.0))[0] is Verdict.UNDECIDED
+    assert distance._unless(True, missed, missed.meets(-0.8)) == (Verdict.HOLDS, "")
 
 
 def test_the_growth_of_an_error_is_told_beside_what_bounds_it() -> None:
