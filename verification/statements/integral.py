@@ -42,7 +42,7 @@ def run(config: Config) -> Result:
     exact = [solve(net, rho, hermite_dual(net, points), 4, levels) for rho in config.progress(cosines, "pair")]
     kernels = np.asarray([net.limit().ntk(X[i : i + 1], X[j : j + 1])[0, 0] for i, j in pairs.values()])
     plan = (
-        {64: 64, 128: 64, 256: 64, 512: 64, 1024: 32, 2048: 16} if config.full else {64: 24, 128: 24, 256: 24, 512: 12}
+        {64: 64, 128: 64, 256: 64, 512: 64, 1024: 32, 2048: 16} if config.full else {64: 24, 128: 24, 256: 24, 512: 24}
     )
     wide = [finite_fields(config, net, X, list(pairs.values()), exact[0].t, n, draws) for n, draws in plan.items()]
     agreements, doubt = roads(config, net, X, pairs, exact, kernels, wide[-1], points)

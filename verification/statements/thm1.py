@@ -55,7 +55,7 @@ def run(config: Config) -> Result:
     X = inputs(config, COUNT)
     stacked = np.concatenate(list(X.values()))
     rows = {source: slice(i * COUNT, (i + 1) * COUNT) for i, source in enumerate(X)}
-    plan = {"softplus": (32, 2048), "tanh": (24, 1024)} if config.full else {"softplus": (24, 512)}
+    plan = {"softplus": (48, 2048), "tanh": (48, 1024)} if config.full else {"softplus": (48, 512)}
     wide = [nested(config, activation, *size, stacked) for activation, size in plan.items()]
     deepest = {"softplus": 256, "tanh": 256, "gelu": 256, "relu": 256}
     if config.full:
