@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from refimpl.activations import Activation
 from refimpl.backend import Array, Namespace, overflow_is_checked
 from refimpl.errors import AccuracyError, BlowUpError
 from refimpl.finite.forward import StageDivergenceError, combine, relative_change, step_forward
@@ -100,6 +101,17 @@ def feeds_itself(xp: Namespace, W: Array, slope: Array, rate: Array, scale: floa
     return bool(logarithm >= ROUNDS * math.log(FED))
 
 
+def largest_feeds_itself(xp: Namespace, W: Array, activation: Activation, h: Array, scale: float) -> bool:
+    """`feeds_itself` for the sample with the largest entry of h, (n, N)."""
+    phi, slope = activation.value_and_slope(h[:, int(xp.argmax(xp.max(xp.abs(h), axis=0)))])
+    return feeds_itself(xp, W, slope, xp.matmul(W, phi), scale)
+
+
+def lies_before(horizon: float, time: float, left: float) -> bool:
+    """Whether an escape for which a time of about `left` remains lies before T, for certain."""
+    return time + MARGIN * left < (1 - RESOLVED) * horizon
+
+
 @overflow_is_checked()
 def raise_if_escaping(system: System, failure: StageDivergenceError) -> None:
     """Follow a solution of which a step failed, from its start and by checked steps; raise `BlowUpError` if it escapes.
@@ -123,9 +135,9 @@ def raise_if_escaping(system: System, failure: StageDivergenceError) -> None:
             raise AccuracyError(f"the rate of h overflows {h.dtype} near t = {time:.6g}, before T = {horizon:g}")
         while len(scales) < len(GROWTH) and growth > GROWTH[len(scales)]:
             scales.append(scale)
-        if shrinks(scales) and _feeds_itself(system, h, scale):
+        if shrinks(scales) and largest_feeds_itself(xp, W, system.activation, h, scale):
             left = remaining(scales, scale)
-            if time + MARGIN * left < (1 - RESOLVED) * horizon:
+            if lies_before(horizon, time, left):
                 raise blow_up(time, horizon)
             if left < RESOLVED * horizon:
                 raise too_near(horizon)
@@ -150,14 +162,6 @@ def blow_up(time: float, horizon: float) -> BlowUpError:
 def too_near(horizon: float) -> AccuracyError:
     """What is raised for one that escapes at about T."""
     return AccuracyError(f"h(t) escapes to infinity so near T = {horizon:g} that before or after cannot be told")
-
-
-def _feeds_itself(system: System, h: Array, scale: float) -> bool:
-    """`feeds_itself` for the sample with the largest entry of h, (n, N)."""
-    xp = system.xp
-    largest = int(xp.argmax(xp.max(xp.abs(h), axis=0)))
-    W, (phi, slope) = system.weights(0), system.activation.value_and_slope(h[:, largest])
-    return feeds_itself(xp, W, slope, xp.matmul(W, phi), scale)
 
 
 def _checked(system: System, step: float, h: Array) -> Array | None:

@@ -15,10 +15,10 @@ from refimpl.backend import Array, overflow_is_checked
 from refimpl.errors import AccuracyError
 from refimpl.finite.escape import (
     GROWTH,
-    MARGIN,
     RESOLVED,
     blow_up,
-    feeds_itself,
+    largest_feeds_itself,
+    lies_before,
     remaining,
     shrinks,
     time_scale,
@@ -109,10 +109,7 @@ def _solve_forward(system: System, tolerance: Tolerance, *, dense: bool) -> Any:
         return W * activation.dphi(flat.reshape(N, n))[:, None, :]
 
     def fed(flat: Host, scale: float) -> bool:
-        """Whether the sample with the largest entry of h feeds itself."""
-        h = flat.reshape(N, n)
-        phi, slope = activation.value_and_slope(h[np.argmax(np.max(np.abs(h), axis=1))])
-        return feeds_itself(np, W, slope, W @ phi, scale)
+        return largest_feeds_itself(np, W, activation, flat.reshape(N, n).T, scale)
 
     start = system.h0.T.astype(float).ravel()
     return _integrate(system, tolerance, rate, blocks, start, (0.0, system.horizon), dense, fed)
@@ -181,7 +178,7 @@ def _integrate(
             time, size = float(solution.t[-1]), 1.0 + float(np.max(np.abs(start)))
             scales = [time_scale(np, size, h[0], rate(time, h[0])) for h in solution.y_events]
             escapes = shrinks(scales) and fed(solution.y_events[-1][0], scales[-1])
-            if escapes and time + MARGIN * remaining(scales, scales[-1]) < (1 - RESOLVED) * system.horizon:
+            if escapes and lies_before(system.horizon, time, remaining(scales, scales[-1])):
                 raise blow_up(time, system.horizon)
             solution = solve_ivp(safe, span, start, **options)  # it only grows, or escapes later
         if not bounded:
@@ -192,7 +189,7 @@ def _integrate(
     scale = time_scale(np, size, last, rate(time, last))
     grown = not bounded and np.max(np.abs(last)) > LEAST_GROWTH * size
     if grown and not scale > RESOLVED * system.horizon and fed(last, scale):  # the step fell below the rounding of t
-        raise blow_up(time, system.horizon) if time < (1 - RESOLVED) * system.horizon else too_near(system.horizon)
+        raise blow_up(time, system.horizon) if lies_before(system.horizon, time, 0.0) else too_near(system.horizon)
     raise AccuracyError(f"{tolerance.method} stopped at t = {time:.6g}: {solution.message}")
 
 
