@@ -22,8 +22,7 @@ from verification import Agreement, Claim, Config, Origin, Table, Verdict, compa
 from verification.numerals import rounded
 from verification.statements._data import DIM, Array
 from verification.statements._lazy import SOLVER, narrowed, network
-from verification.statements._paths import slopes, student
-from verification.statements._statistics import LEVEL, below, decided, jointly
+from verification.statements._statistics import LEVEL, below, decided, jointly, slopes, student
 from verification.statements._tasks import Task
 
 LEVELS = 5

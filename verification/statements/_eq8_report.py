@@ -16,7 +16,7 @@ from verification.statements._data import Array
 from verification.statements._eq8_roads import apart
 from verification.statements._lazy import QUANTITIES, Study
 from verification.statements._one_step import Defect
-from verification.statements._paths import rms, slopes, student
+from verification.statements._statistics import root_mean_square, slopes, student
 from verification.style import BLUE, GREY, VERMILLION, guide, loglog, new_figure, series
 
 
@@ -48,10 +48,10 @@ def figure(defects: Sequence[Defect], studies: Sequence[Study], whole: Sequence[
         "frozen": r"training, $K_{\theta^0}$", "limit": r"training, $K_\infty$",
     }  # fmt: skip
     for index, (quantity, label) in enumerate(labels.items()):
-        mean, spread = rms(first.found[quantity])
+        mean, spread = root_mean_square(first.found[quantity])
         series(middle, first.widths, mean, label=label, index=index, spread=spread)
     for quantity, slope, label in (("frozen", -1.0, "predicted $n^{-1}$"), ("limit", -0.5, "predicted $n^{-1/2}$")):
-        start = (float(first.widths[0]), float(rms(first.found[quantity])[0][0]))
+        start = (float(first.widths[0]), float(root_mean_square(first.found[quantity])[0][0]))
         guide(middle, first.widths, slope=slope, through=start, label=label)
     middle.set_ylim(bottom=middle.get_ylim()[0] / 30)  # room for the legend
     middle.legend(loc="lower left", ncols=2)
@@ -89,8 +89,8 @@ def width_table(studies: Sequence[Study]) -> Table:
         for quantity, text in QUANTITIES.items():
             exponent, half, _ = student(slopes(found.found[quantity], found.widths))
             relative = found.found.get(f"{quantity}, relative")
-            last = None if relative is None else rounded(float(rms(relative)[0][-1]))
-            values = [rounded(float(value)) for value in rms(found.found[quantity])[0]]
+            last = None if relative is None else rounded(float(root_mean_square(relative)[0][-1]))
+            values = [rounded(float(value)) for value in root_mean_square(found.found[quantity])[0]]
             name = f"{found.activation}, {found.source}: {text}"
             rows.append((name, *values, rounded(exponent), rounded(half), last))
     widths = [f"$n = {n}$" for n in studies[0].widths.astype(int)]

@@ -11,9 +11,10 @@ from scipy import stats
 from verification import Claim, Origin, Verdict
 from verification.fit import PowerLaw, power_law, second_term
 from verification.statements._data import Array
-from verification.statements._horizon_networks import LEVEL, Constant, Spread
+from verification.statements._horizon_networks import Constant, Spread
 from verification.statements._horizon_trend import Falling
 from verification.statements._horizons import BOUND, AtHorizon, gronwall
+from verification.statements._statistics import LEVEL
 
 SHORT = (1 / 64, 1 / 32, 1 / 16)
 """Horizons at which powers of T are fitted."""

@@ -14,9 +14,6 @@ from verification import Config
 from verification.statements._data import DIM, Array
 from verification.statements._resnets import output_coefficient
 
-LEVEL = 0.999
-"""Confidence at which a verdict on random networks is taken."""
-
 
 @dataclass(frozen=True)
 class Spread:

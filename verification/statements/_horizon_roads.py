@@ -12,9 +12,10 @@ from refimpl import Gauss, NeuralODE
 from verification import Agreement, Config, compare
 from verification.statements._by_hand import limit_kernel, limit_variance
 from verification.statements._data import DIM, Array
-from verification.statements._horizon_networks import LEVEL, Constant, Spread
+from verification.statements._horizon_networks import Constant, Spread
 from verification.statements._horizon_trend import DERIVATIVES, second_coefficient
 from verification.statements._horizons import AtHorizon, cosines, identity_depth, shallow
+from verification.statements._statistics import LEVEL
 from verification.statements._two_kernels import Road, on_both
 
 

@@ -24,6 +24,13 @@ def student(values: Array) -> tuple[float, float, float]:
     return float(values.mean()), half, wider
 
 
+def slopes(values: Array, widths: Array) -> Array:
+    """Least-squares exponents of positive `values` (..., widths) against width."""
+    x = np.log(widths) - np.log(widths).mean()
+    exponents: Array = np.log(values) @ x / (x @ x)
+    return exponents
+
+
 def at_infinite_width(values: Array, widths: Array, orders: int = 1) -> tuple[float, float, float]:
     """`student` of lim values (draws, widths), extrapolated draw by draw with a bias C/n + … + D/n^orders.
 
@@ -46,6 +53,12 @@ def mean_square_exponent(square: Array, x: Array) -> tuple[float, float, float]:
     found, without = float(np.log(total / draws) @ weights), np.log((total - square) / (draws - 1)) @ weights
     _, half, wider = student(draws * found - (draws - 1) * without)
     return found, half, wider
+
+
+def root_mean_square(values: Array) -> tuple[Array, Array]:
+    """Root mean square of `values` (draws, …) over the draws, and the half-width of its 95 % interval."""
+    square = values**2
+    return np.sqrt(square.mean(axis=0)), half_width(square)
 
 
 def half_width(square: Array) -> Array:

@@ -13,7 +13,8 @@ from verification.numerals import rounded
 from verification.statement import Value
 from verification.statements._depths import SHALLOWEST, Depths, apart
 from verification.statements._ensembles import Ensemble
-from verification.statements._widths import Widths, root_mean_square, student
+from verification.statements._statistics import root_mean_square, student
+from verification.statements._widths import Widths
 from verification.style import GREY, guide, loglog, new_figure, series
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from refimpl.training import linearize
 from verification import Claim, Origin, Verdict
 from verification.statements._descents import Ensemble, share
-from verification.statements._paths import slopes, student
-from verification.statements._statistics import decided
+from verification.statements._statistics import decided, slopes, student
 from verification.statements._stepsize import EPS, Problem, bisected
 from verification.statements._thm2_report import largest_constant, norm_of
 from verification.statements._thm2_runs import CONVERGED, NEAR, SAFE, Experiment, enough

@@ -1,4 +1,4 @@
-"""K_θ of random networks of growing width against K_∞, and the statistics of independent paths."""
+"""K_θ of random networks of growing width against K_∞."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from scipy import stats
 from refimpl import Gauss, NeuralODE, Params, SolveIVP
 from verification import Agreement, Config, compare
 from verification.statements._data import DIM, Array
+from verification.statements._statistics import LEVEL
 
 SOLVER = Gauss(nodes=6, steps=1)
 """For K_θ: exact to 8 digits on these networks, which is checked, where the random error is in the second digit."""
-
-LEVEL = 0.999
-"""Confidence at which a verdict is taken; the intervals that are printed are the usual 95 %."""
 
 NESTED = ("width", "mean", "paths")
 """Claims of theorem 1 that are measured on nested networks."""
@@ -85,28 +83,6 @@ def literal_parameters(net: NeuralODE, theta: Params) -> tuple[NeuralODE, Params
     root = np.sqrt(theta.width)
     rescaled = NeuralODE(net.activation, net.horizon, net.sigma_u, net.sigma_w * root, net.sigma_v)
     return rescaled, Params(theta.U, theta.W / root, theta.v)
-
-
-def path_slopes(values: Array, widths: Array) -> Array:
-    """Least-squares exponents of positive `values` (..., widths) against width."""
-    x = np.log(widths) - np.log(widths).mean()
-    exponents: Array = np.log(values) @ x / (x @ x)
-    return exponents
-
-
-def student(values: Array) -> tuple[float, float, float]:
-    """Mean of independent numbers, and the half-widths of its intervals at 95 % and at `LEVEL`."""
-    error = float(values.std(ddof=1)) / np.sqrt(values.size)
-    half, wider = (float(stats.t.ppf((1 + level) / 2, values.size - 1)) * error for level in (0.95, LEVEL))
-    return float(values.mean()), half, wider
-
-
-def root_mean_square(errors: Array) -> tuple[Array, Array]:
-    """Root mean square over paths, and the half-width of its 95 % interval (delta method)."""
-    square = errors**2
-    rms = np.sqrt(square.mean(axis=0))
-    t = stats.t.ppf(0.975, len(errors) - 1)
-    return rms, t * square.std(axis=0, ddof=1) / np.sqrt(len(errors)) / (2 * rms)
 
 
 def monte_carlo(case: Widths) -> Agreement:

@@ -15,8 +15,7 @@ from verification.statements._eq8_report import Whole, defect_table, figure, who
 from verification.statements._eq8_roads import apart, dynamics, fixed_time_road, limits, roads, sizes_road
 from verification.statements._lazy import SOLVER, Study, deviations, study
 from verification.statements._one_step import HALVINGS, Defect, defect
-from verification.statements._paths import LEVEL, slopes, student
-from verification.statements._statistics import falling
+from verification.statements._statistics import LEVEL, falling, slopes, student
 from verification.statements._tasks import Task, tasks
 
 ID = "eq8"

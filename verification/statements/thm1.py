@@ -17,6 +17,7 @@ from verification.statements._statistics import (
     jointly,
     mean_square_exponent,
     meets,
+    slopes,
     student,
 )
 from verification.statements._thm1_edges import direction, factors
@@ -24,7 +25,7 @@ from verification.statements._thm1_figures import depth_table, draw, width_table
 from verification.statements._thm1_quadratic import conditioned, conditioned_roads, escape_exponent, quadratic_size
 from verification.statements._thm1_rates import ensembles, rate_size, rate_table, rates
 from verification.statements._thm1_roads import control_road, exponential_road, finite_road, pairing_roads
-from verification.statements._widths import Widths, finite_roads, monte_carlo, nested, path_slopes
+from verification.statements._widths import Widths, finite_roads, monte_carlo, nested
 
 ID = "thm1"
 TITLE = "The NTK converges to a deterministic kernel, whichever limit is taken first"
@@ -167,7 +168,7 @@ def _paths(wide: Sequence[Widths]) -> Claim:
     errors = [(case.error(slice(None)), case.widths) for case in wide]
     closer = sum(int(np.sum(error[:, -1] < error[:, 0])) for error, _ in errors)
     everything = sum(len(error) for error, _ in errors)
-    slope, half, wider = student(np.concatenate([path_slopes(*pair) for pair in errors]))
+    slope, half, wider = student(np.concatenate([slopes(*pair) for pair in errors]))
     verdict = meets(slope - wider, slope + wider, -0.5)
     return Claim(
         "paths",
@@ -231,8 +232,8 @@ def _outside(found: Depths) -> Claim:
 
 
 def _parameters(case: Widths) -> Claim:
-    slope, half, wider = student(path_slopes(case.weight_block, case.widths))
-    total = student(path_slopes(np.linalg.norm(case.literal, axis=(2, 3)), case.widths))[0]
+    slope, half, wider = student(slopes(case.weight_block, case.widths))
+    total = student(slopes(np.linalg.norm(case.literal, axis=(2, 3)), case.widths))[0]
     diverges = abs(slope - 1) <= max(wider, GROWTH) and total > 0.5
     return Claim(
         "parameters",
