@@ -10,23 +10,28 @@ import pytest
 
 from verification import Claim, Verdict
 from verification.fit import power_law
+from verification.statements import _eq8_edges as edges
 from verification.statements import _horizon_claims as horizon
+from verification.statements import _limits_values as values
+from verification.statements import _open_claims as open_claims
 from verification.statements import _quadratic_claims as quadratic
 from verification.statements import _thm1_quadratic as thm1_quadratic
 from verification.statements import _thm1_rates as rates
 from verification.statements import _thm1_suprema as suprema
-from verification.statements import distance, limits, relu, spectra, thm1
+from verification.statements import distance, eq8, limits, relu, spectra, thm1
 from verification.statements._data import Array
 from verification.statements._ensembles import Ensemble
 from verification.statements._exponents import Exponent
 from verification.statements._horizon_networks import Spread
 from verification.statements._initial_spectra import Spectra
 from verification.statements._ladder import Ladder
+from verification.statements._lazy import Study
+from verification.statements._open_features import Features, Scaled
 from verification.statements._open_solver_claims import solvers
 from verification.statements._open_solver_roads import Pairing
 from verification.statements._open_solvers import Cost, Design
 from verification.statements._plane import Plane
-from verification.statements._quadratic_runs import Below
+from verification.statements._quadratic_runs import Below, Times
 from verification.statements._solvers_claims import radau
 from verification.statements._widths import Widths
 from verification.statements.relu import mean_square_verdict
@@ -82,6 +87,38 @@ def conditioned(exponent: float, shift: float = 0.5) -> Claim:
     return thm1_quadratic.closing(N, samples, [0.0] * N.size, rng)
 
 
+def powers(exponent: float, seed: int = 5) -> Array:
+    """Positive numbers n^exponent, shape (10, widths)."""
+    return np.asarray(N**exponent * np.exp(0.02 * np.random.default_rng(seed).standard_normal((10, N.size))))
+
+
+def residuals(some: float, far: float = 0.0) -> Claim:
+    """Of a defect over the residual that is n^-1 for residuals of size 1, n^some and n^far for those of size n."""
+    return edges._sizes(edges.Targets(N, powers(-1.0), powers(some, 7), powers(far, 8)))
+
+
+def escapes(median: Callable[[float], float], spread: Callable[[float], float], n: float) -> Times:
+    return Times(int(n), median(n) + spread(n) * np.linspace(-1, 1, 101))
+
+
+def concentrated(shift: float) -> Claim:
+    """Medians of the time of escape that go from 2.1 to 2 + `shift`, where the limit is 2."""
+    both = [escapes(lambda n: 2.1 if n < 100 else 2 + shift, lambda _: 0.05, n) for n in (64, 256)]
+    return quadratic.concentrates(both, (2.0, 0.0))
+
+
+def features(name: str) -> Callable[[float], Claim]:
+    """The claim `name` of networks whose kernels drift and align as n^exponent at every scale."""
+
+    def claim(exponent: float) -> Claim:
+        rows = [[Scaled(1.0, size, 0.1, 0.1 + size, 0.0) for size in row] for row in powers(exponent).T]
+        scaled = [Scaled(alpha, 0.3 * (1 + exponent) / alpha, 0.1, 0.2, 0.0) for alpha in (64.0, 16.0, 4.0)]
+        found = Features("tanh", 64, np.ones(3), [scaled], np.asarray([[0.3, 1e-3]]), N, rows, rows, [])
+        return next(found for found in open_claims.features(found) if found.id == name)
+
+    return claim
+
+
 def of_horizon(exponent: float) -> Claim:
     return horizon.width([Spread("erf", 1.0, *single_numbers(exponent), np.ones(10))])
 
@@ -104,6 +141,23 @@ SYNTHETIC: dict[str, tuple[Callable[[float], Claim], float, tuple[float, ...]]] 
     "limits width-rate": (lambda p: limits._width([plane(p)]), -0.5, (0.0, -0.2, -0.9)),
     "limits together": (lambda p: limits._together(plane(p)), -0.5, (0.0, -0.2, -0.9)),
     "horizon width": (of_horizon, -0.5, (0.0, -0.2, -0.9)),
+    "eq8 drift": (
+        lambda p: eq8._rate("drift", [Study("tanh", "", N, 1.0, 8, {"drift": powers(p)})], "drift", -1.0, ""),
+        -1.0, (0.0, -0.5, -1.5),
+    ),
+    "eq8 residual-size": (residuals, 0.0, (-1.0, -0.5, 0.5)),
+    "eq8 residual-size, beyond": (lambda p: residuals(0.0, p), 0.0, (-0.5, -1.0)),
+    "limits values": (
+        lambda p: values.claim(p + 0.1 * np.random.default_rng(6).standard_normal(48)), 0.7, (0.0, 0.4),
+    ),
+    "open lazy-scale": (features("lazy-scale"), 0.0, (-0.5, 1.0)),
+    "open lazy-width": (features("lazy-width"), -1.0, (0.0, -0.5, -1.5)),
+    "open mean-field": (features("mean-field"), 0.0, (-1.0, -1.5)),
+    "open feature-alignment": (features("feature-alignment"), 0.0, (-1.0, -1.5)),
+    "quadratic concentration": (concentrated, 0.0, (-0.2, 0.2)),
+    "quadratic spread": (
+        lambda p: quadratic.narrows([escapes(lambda _: 2.0, lambda n: (n / 64) ** p, n) for n in N]), -0.5, (0.5, 1.0),
+    ),
     "quadratic width": (lambda p: quadratic.width(Below(*single_numbers(p), 0, (0.0, 0.0))), -0.5, (0.0, -0.2, -0.9)),
 }  # fmt: skip
 

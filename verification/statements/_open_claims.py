@@ -118,7 +118,7 @@ def optimizers(found: Followed) -> list[Claim]:
             "adam-direction",
             r"The direction of Adam's first step is near that of gradient descent, $K r$: within 15 degrees in every "
             rf"network with $n = {n}$ (measured: the part of the step across it, mean).",
-            Verdict.HOLDS_WITH_SCOPE if near else Verdict.UNDECIDED, measured=defect,
+            Verdict.HOLDS_WITH_SCOPE if near else Verdict.FAILS, measured=defect,
             predicted=rf"$\le \sin 15^\circ = {np.sin(np.pi / 12):.3f}$", uncertainty=spread,
             scope=(
                 r"To leading order only, and at the first step only. If the entries $\partial f(x_i)/\partial "
