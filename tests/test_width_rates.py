@@ -190,3 +190,12 @@ def test_a_standard_error_with_control_variates_counts_that_the_slopes_are_estim
     means, errors = np.asarray(found).T
     ratio = float(np.sqrt(np.mean(means**2) / np.mean(errors**2)))
     assert abs(ratio - 1) < 0.2  # 400 draws know it to 5 %, and 1/√draws alone is half again too small
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_control_variates_that_are_one_and_the_same_up_to_rounding_count_once(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    controls = rng.standard_normal((24_000, 12))
+    values = controls @ np.ones(12) + rng.standard_normal(24_000)
+    again = controls * (1 + EPS * rng.integers(-4, 4, controls.shape))
+    assert regressed(values, np.hstack([controls, again])) == pytest.approx(regressed(values, controls), rel=1e-10)

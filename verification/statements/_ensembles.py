@@ -194,9 +194,10 @@ def regressed(values: Array, controls: Array) -> tuple[float, float]:
 
     The error is that of the intercept, Var = s² (1/draws + c̄ᵀ (CᵀC)⁻¹ c̄): the slopes are estimates too.
     """
-    centred = controls - controls.mean(axis=0)
-    slopes, _, rank, _ = np.linalg.lstsq(centred, values - values.mean(), rcond=None)
+    centred, same = controls - controls.mean(axis=0), len(values) * float(np.finfo(float).eps)
+    # For φ(z) = z some controls are one and the same, up to rounding.
+    slopes, _, rank, _ = np.linalg.lstsq(centred, values - values.mean(), rcond=same)
     rest = values - controls @ slopes
     scatter = np.sum((rest - rest.mean()) ** 2) / (len(values) - rank - 1)
-    of_slopes = float(np.sum((np.linalg.pinv(centred.T) @ controls.mean(axis=0)) ** 2))
+    of_slopes = float(np.sum((np.linalg.pinv(centred.T, rcond=same) @ controls.mean(axis=0)) ** 2))
     return float(rest.mean()), float(np.sqrt(scatter * (1 / len(values) + of_slopes)))
