@@ -28,6 +28,22 @@ def rounded(value: float, digits: int = DIGITS) -> float:
     return float(f"{float(value):.{digits}g}")
 
 
+def lower(bound: float, decimals: int = 2) -> str:
+    """A lower bound in a sentence: rounded down.
+
+    Examples
+    --------
+    >>> lower(0.8299), upper(0.0155019, 3)
+    ('0.82', '0.016')
+    """
+    return f"{math.floor(bound * 10**decimals) / 10**decimals:.{decimals}f}"
+
+
+def upper(bound: float, decimals: int = 2) -> str:
+    """An upper bound in a sentence: rounded up."""
+    return f"{math.ceil(bound * 10**decimals) / 10**decimals:.{decimals}f}"
+
+
 def number(value: Value | bool, uncertainty: Value = None, digits: int = DIGITS) -> Markup:
     """`value` for reading: four digits, or as many as `uncertainty` leaves; the exact value is in the element.
 

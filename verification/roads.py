@@ -26,7 +26,7 @@ class Agreement:
     difference : float
         Largest difference between any two of them.
     allowed : float
-        Largest difference that is consistent with the error bounds of the roads.
+        Largest difference that is consistent with the error bounds of the roads, or that matters to no claim.
     because : str
         Where `allowed` comes from.
     claims : sequence of str
@@ -86,7 +86,7 @@ def compare(
     roads : mapping from str to array_like
         The value by the name of the road; all of one shape, not empty.
     allowed : float
-        Largest difference that is consistent with the error bounds of the roads.
+        Largest difference that is consistent with the error bounds of the roads, or that matters to no claim.
     because : str
         Where `allowed` comes from.
     relative : bool

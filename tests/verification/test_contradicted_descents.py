@@ -61,7 +61,7 @@ def ensemble(
 
 
 def experiment(of: Problem, **kind: float) -> Any:
-    return SimpleNamespace(safe=(ensemble(of, **kind),), other_counts=())
+    return SimpleNamespace(safe=(ensemble(of, **kind),), other_counts=(ensemble(of),))
 
 
 def to_the_end(of: Problem, left: float) -> Any:
@@ -95,7 +95,6 @@ MADE: dict[str, tuple[Callable[[Problem, float], Claim], float, tuple[float, ...
         lambda of, p: claims._literal("loss-spectral", "spectral", [ensemble(of, loss=p)]), 0.9, (1.1, 5.0),
     ),
     "loss-repaired": (lambda of, p: claims._repaired(experiment(of, loss=p)), 0.9, (1.1, 5.0)),
-    "loss-near-edge": (lambda of, p: claims._near(ensemble(of, linear=p)), 0.9, (1.1, 5.0)),
     "distance, bound": (
         lambda of, p: claims._distance("spectral", experiment(of, far=p * of.spectral)), 0.9, (1.1, 5.0),
     ),
@@ -114,6 +113,22 @@ def test_a_claim_fails_on_descents_that_contradict_it_and_holds_on_those_that_do
     claim, true, false = MADE[name]
     assert claim(of, true).verdict is Verdict.HOLDS
     assert {claim(of, value).verdict for value in false} == {Verdict.FAILS}
+
+
+@pytest.mark.parametrize(
+    ("right", "verdict"), [(30, Verdict.HOLDS), (15, Verdict.UNDECIDED), (3, Verdict.FAILS)]
+)  # fmt: skip
+def test_that_networks_are_told_apart_is_more_than_to_know_how_many_there_are(
+    of: Problem, right: int, verdict: Verdict
+) -> None:
+    """Every other network keeps (14); of 30 `right` are predicted correctly."""
+    good, bad = (ensemble(of, loss=loss).runs[0][0].loss for loss in (0.9, 1.1))
+    runs = [
+        Descent(good if i % 2 else bad, 0 * good, good if (i % 2 == 1) is (i < right) else bad, ended=False)
+        for i in range(3 * SEEDS)
+    ]
+    rows = tuple(tuple(runs[k * SEEDS : (k + 1) * SEEDS]) for k in range(3))
+    assert claims._near(Ensemble(of, 0.5 * of.edge, N, rows)).verdict is verdict
 
 
 def test_a_loss_that_rises_refutes_and_one_off_the_linear_dynamics_decides_nothing() -> None:

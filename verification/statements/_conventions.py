@@ -154,9 +154,10 @@ def _decides(solved: Array) -> tuple[Claim, Agreement]:
     )  # fmt: skip
     return Claim(
         "convention",
-        r"The value that $\phi'$ is given at a kink matters exactly where a component of $h$ is on the kink at $T$ or "
-        r"for a time of positive length, and the slopes of the two branches then give the two one-sided derivatives of "
-        r"$f$. At a crossing or a touch before $T$ it does not, and in a ResNet with a layer on the kink at the "
+        r"The value that $\phi'$ is given at a kink matters only where a component of $h$ is on the kink at $T$ or "
+        r"for a time of positive length and its $v_i$ or $(\mathcal{W}^\top \lambda)_i$ is not 0, and the slopes of "
+        r"the two branches then give the two one-sided derivatives of $f$. At a crossing or a touch before $T$ it "
+        r"does not, and in a ResNet with a layer on the kink at the "
         rf"crossing it changes $\lambda_0$ by $T/L$ (measured: relative change from 0 to 1 at $L = {depth}$).",
         Verdict.HOLDS if holds else Verdict.FAILS,
         measured=change,

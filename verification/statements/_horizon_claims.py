@@ -89,14 +89,16 @@ def trend(curves: Mapping[str, Sequence[AtHorizon]], found: Falling) -> Claim:
     ratio, error, least = min(ratios)
     erf = curves["erf"]
     first, last = (top / low for low, top in (at.extremes("digits") for at in (erf[0], erf[-1])))
-    counterexample = found.factor < 1 and found.predicted < 0
+    counterexample = found.factor < 1 and found.predicted < 0 and found.condition[0] < found.condition[-1]
     return Claim(
         "spectrum",
         r"No law, though seen for softplus, tanh, erf and the identity: on the inputs that were run $\lambda_{\min}"
-        r"(K_\infty)$ grows with $T$, but for the sigmoid and two unit vectors at 120 degrees it falls. For bounded "
-        rf"$\phi$ the condition number falls (erf, digits: from {first:.0f} to {last:.0f} at $T = {erf[-1].T:g}$), for "
-        r"the identity it stays that of the inputs (measured: smallest factor of $\lambda_{\min}$ from one $T$ to the "
-        rf"next, {least}).",
+        r"(K_\infty)$ grows with $T$, but for the sigmoid and two unit vectors at 120 degrees it falls at first. Nor "
+        r"is there one for the condition number: on the digits that of erf falls "
+        rf"(from {first:.0f} to {last:.0f} at $T = {erf[-1].T:g}$), that of the identity stays that of the inputs, and "
+        r"that of the sigmoid at the two "
+        rf"vectors rises (from {found.condition[0]:.3g} to {found.condition[-1]:.3g} at $T = 1$; measured: smallest "
+        rf"factor of $\lambda_{{\min}}$ from one $T$ to the next, {least}).",
         Verdict.HOLDS_WITH_SCOPE if ratio - error > 1 and counterexample else Verdict.UNDECIDED,
         measured=ratio, predicted="> 1", uncertainty=error,
         scope=(

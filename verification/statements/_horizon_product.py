@@ -80,8 +80,8 @@ def product_terms(X: Mapping[str, Array]) -> Claim:
         r"Term by term, from $T = 10^{-8}$ to $10^{100}$: at the times $t/T$ the fields $S$, $\Sigma$ and $P$, all "
         r"three terms of $K_\infty$, and $K_\infty^L$ at every $L$ are functions of $\sigma_w T$. What is not is "
         r"$\dot h_t$, $\dot \lambda_t$ (a factor $1/T$) and the $K^{t,s} = \sigma_w^2 P^{t,s}$ of the integral form "
-        r"($1/T^2$, which $dt\, ds$ makes up for) (measured: largest relative difference between horizons, with "
-        r"$L = 1$ and 7).",
+        r"($1/T^2$, which $dt\, ds$ makes up for; in the last term stands $P^{0,0}$) (measured: largest relative "
+        r"difference between horizons, with $L = 1$ and 7).",
         Verdict.HOLDS if worst <= allowed else Verdict.FAILS,
         measured=worst, predicted=0, uncertainty=allowed,
     )  # fmt: skip

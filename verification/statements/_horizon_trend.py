@@ -73,6 +73,8 @@ class Falling:
     ----------
     smallest : array, shape (k,)
         At `HORIZONS`.
+    condition : array, shape (k,)
+        λ_max/λ_min likewise.
     slope, slope_error : float
         lim (λ_min − λ_min|_{T=0}) / T² from the kernels, and the last change of the extrapolation.
     predicted : float
@@ -80,6 +82,7 @@ class Falling:
     """
 
     smallest: Array
+    condition: Array
     slope: float
     slope_error: float
     predicted: float
@@ -98,16 +101,13 @@ COSINE = -0.5
 def falling() -> Falling:
     """K_∞ is a 2 × 2 matrix with the eigenvalues K(1) ± K(ρ)."""
     X = np.asarray([[1.0, 0.0], [COSINE, math.sqrt(1 - COSINE**2)]])
-    smallest = np.asarray([_smallest("sigmoid", T, X) for T in HORIZONS])
+    extremes = [np.linalg.eigvalsh(NeuralODE("sigmoid", horizon=T).limit().ntk(X)) for T in HORIZONS]
+    smallest, largest = np.asarray(extremes).T
     at_zero = _shallow_pair()
     scaled = [(low - at_zero) / T**2 for low, T in zip(smallest[1:4], HORIZONS[1:4], strict=True)]
     coarse, fine = (4 * scaled[1] - scaled[2]) / 3, (4 * scaled[0] - scaled[1]) / 3
     predicted = second_coefficient("sigmoid", 1.0) - second_coefficient("sigmoid", COSINE)
-    return Falling(smallest, fine, abs(fine - coarse), predicted)
-
-
-def _smallest(name: str, T: float, X: Array) -> float:
-    return float(np.linalg.eigvalsh(NeuralODE(name, horizon=T).limit().ntk(X))[0])
+    return Falling(smallest, largest / smallest, fine, abs(fine - coarse), predicted)
 
 
 def _shallow_pair() -> float:

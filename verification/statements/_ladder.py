@@ -80,7 +80,7 @@ def families(full: bool) -> dict[str, list[Solver]]:
     """Solvers by method, from coarse to fine."""
     last = {"RK23": 8 if full else 7, "RK45": 10, "DOP853": 10, "Radau": 8}
     # Half decades where steps are few: their whole number makes a staircase of the error.
-    spacing = {"RK23": 1.0, "RK45": 0.5, "DOP853": 0.5, "Radau": 1.0}
+    spacing = {"RK23": 1.0, "RK45": 0.5, "DOP853": 0.5, "Radau": 0.5}
     tolerances = {method: 10.0 ** -np.arange(3.0, last[method] + 0.1, spacing[method]) for method in last}
     adaptive: dict[str, list[Solver]] = {
         method: [SolveIVP(method, rtol=rtol, atol=rtol / 100) for rtol in values.tolist()]

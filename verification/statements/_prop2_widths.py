@@ -11,7 +11,7 @@ import numpy as np
 from refimpl import Euler, NeuralODE
 from verification import Agreement, Claim, Config, Table, Verdict, compare
 from verification.fit import power_law
-from verification.numerals import rounded
+from verification.numerals import lower, rounded
 from verification.statement import Value
 from verification.statements._depth_by_hand import concentrated_limit, constants, largest
 from verification.statements._depth_counterexamples import concentrated_coefficient
@@ -28,12 +28,12 @@ TOLERANCE = 0.03
 def at_given_norms() -> tuple[Claim, Table, Agreement]:
     n = 4.0 ** np.arange(2, 9)
     values = np.asarray([concentrated_coefficient(int(width)) for width in n])
-    fit, least = power_law(n, values), math.floor(1000 * float((values / np.sqrt(n)).min())) / 1000
+    fit, least = power_law(n, values), lower(float((values / np.sqrt(n)).min()), 3)
     claim = Claim(
         "width-norms",
         r"A $C$ of the Lipschitz constants, $T$, $\|x\|$ and bounds of $\|U\|/\sqrt n$, $\|W\|/\sqrt n$ and "
         r"$\|v\|/\sqrt n$ must grow with the width, as that of the bound does: with $\phi(z) = z + \sin z$ and all "
-        rf"norms in two neurons, $\lim L \|\partial_U f^L - \partial_U f\| \ge {least:.3f} \sqrt n$ "
+        rf"norms in two neurons, $\lim L \|\partial_U f^L - \partial_U f\| \ge {least} \sqrt n$ "
         rf"at $n = 4^2, 4^3, \dots, {n[-1]:g}$ (measured: its exponent in $n$).",
         Verdict.HOLDS if abs(fit.slope - 0.5) <= fit.uncertainty else Verdict.UNDECIDED,
         measured=fit.slope,

@@ -18,6 +18,7 @@ from numpy.polynomial.hermite_e import hermegauss
 from refimpl.activations import BUILTIN
 from refimpl.infinite.hermite_coefficients import hermite_magnitudes
 from verification import Agreement, Claim, Verdict, compare
+from verification.numerals import lower
 from verification.statements._data import Array
 from verification.statements._gram import Depths, Gram, cosines
 
@@ -112,7 +113,7 @@ def contrast(X: Array, deep: Depths) -> tuple[Claim, list[Agreement]]:
         r"$L \chi^L$, with $\chi = E[\phi'^2] < 1$ at the fixed point of the variances. "
         rf"$\lambda_{{\min}}$ with {LAYERS} hidden $W$, relative to none: {fallen}; while "
         rf"$\lambda_{{\min}}(K_\infty^L)$ on the same {INPUTS} points of $S^2$ never falls below "
-        rf"{min(row[7] for row in rows):.2f} of that of the deepest ResNet (measured: $\chi$ from the last layer, "
+        rf"{lower(min(row[7] for row in rows))} of that of the deepest ResNet (measured: $\chi$ from the last layer, "
         rf"{name}).",
         Verdict.HOLDS if holds else Verdict.FAILS,
         measured=measured,

@@ -125,7 +125,8 @@ def width(below: Below) -> Claim:
         rf"At $T = {BELOW}$, of the networks that get there, $K_\theta \to K_\infty$ as $n^{{-1/2}}$ (measured: the "
         rf"exponent of the geometric mean of the error; {below.escaped} of {below.widths.size + below.escaped} "
         rf"networks escaped before; {falling(fit.slope, fit.uncertainty, wider)}). In the mean there is no limit: "
-        r"$K_\theta \ge c (t^* - T)^{-4}$ just before the blow-up, so it has no expectation at any width at which "
+        r"$K_\theta \ge c (t^* - T)^{-4}$ by its part from $v$ just before the blow-up, so it has no expectation at "
+        r"any width at which "
         r"$t^*$ has a density at $T$.",
         Verdict.FAILS if not inside else Verdict.HOLDS_WITH_SCOPE if falls else Verdict.UNDECIDED,
         measured=fit.slope, predicted=-0.5, uncertainty=fit.uncertainty,

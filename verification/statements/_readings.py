@@ -142,6 +142,7 @@ def _literal(norm: str, found: Sequence[Reading], what: str) -> Claim:
         f"{name} {sum(one.net.phi.name == name for one in failed)} of {sum(one.net.phi.name == name for one in mine)}"
         for name in dict.fromkeys(one.net.phi.name for one in mine)
     )
+    plain = [one for one in mine if one.net.sigma_u == 1]
     fails = "the loss diverges" if what == "stable" else "(14) is broken"
     needs = (
         r"stability, $\eta < 2/\lambda_{\max}(K_\infty)$"
@@ -152,7 +153,8 @@ def _literal(norm: str, found: Sequence[Reading], what: str) -> Claim:
         f"{what}-{norm}",
         rf"$\eta = 1/\|X\|^2$ in the {norm.capitalize() if norm == 'frobenius' else norm} norm gives {needs} in the "
         rf"linear dynamics with $K_\infty$: over $\varphi$, $T$, $\sigma_u$ and inputs {fails} in {len(failed)} of "
-        rf"{len(mine)} cases ({by_phi}; measured: $\eta \lambda_{{\max}}$ where it exceeds what "
+        rf"{len(mine)} cases ({by_phi}; with $\sigma_u = 1$ in {sum(one in failed for one in plain)} of {len(plain)}; "
+        rf"measured: $\eta \lambda_{{\max}}$ where it exceeds what "
         rf"is allowed by the largest factor, {name_of(worst)}).",
         Verdict.FAILS if failed else Verdict.HOLDS,
         measured=worst.product,

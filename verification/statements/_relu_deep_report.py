@@ -45,9 +45,10 @@ def bounded(found: Deep) -> Claim:
     allowed = found.allowed[later]
     worst = int(np.argmax(level - allowed))
     measured = (
-        rf"measured: its value at $L = {depths[worst]:g}$, which is highest less that term, of all "
-        rf"$L \geq {depths[0]:g}$; {_from(found)}, and that depth gives the size of the next term, twice "
-        "what it leaves; "
+        rf"measured: its value at $L = {depths[worst]:g}$, the depth from $L = {depths[0]:g}$ on at which it is "
+        rf"highest once the next term is taken off; {_from(found)}, and at that depth the next term is measured, and "
+        rf"allowed "
+        "twice; "
     )
     return Claim(
         "gradient-bounded",

@@ -190,8 +190,9 @@ def claims(found: list[Measured]) -> tuple[list[Claim], list[Agreement], Table]:
     second = Claim(
         "kink-adjoint-rate",
         r"There $\dot \lambda$ jumps, in the component $i$ that crosses only, by "
-        r"$-(\phi'_+ - \phi'_-) (\mathcal{W}^\top \lambda)_i$: the backward ODE has its one solution in the sense of "
-        r"Carathéodory, with an equation for almost every $t$, and no classical one (measured: $\dot\lambda_i$ after "
+        r"$-(\phi'_+ - \phi'_-) (\mathcal{W}^\top \lambda)_i$, with $\phi'_+$ after the crossing and $\phi'_-$ before "
+        r"it: the backward ODE has its one solution in the sense of Carathéodory, with an equation for almost every "
+        r"$t$, and no classical one (measured: $\dot\lambda_i$ after "
         rf"less before, of $\partial f / \partial h_t$ by central differences, {jump.activation}).",
         Verdict.HOLDS if holds else Verdict.FAILS,
         measured=float(jump.by_definition[i]),

@@ -34,7 +34,8 @@ def _sign() -> Claim:
     factor, of_softplus = 1 - kappa(net), kappa(NeuralODE("softplus"))
     return Claim(
         "one-input",
-        rf"The smallest counterexample to (14): one input, $\eta = 1 = 1/\|X\|^2$ in every norm, $\varphi = \sin$, all "
+        rf"The smallest counterexample to (14): one input, $d = 1$, $\eta = 1 = 1/\|X\|^2$ in every norm, $\varphi = "
+        rf"\sin$, all "
         rf"$\sigma = 1$, any $T > 0$. $\kappa = K_\infty(x, x) > E[\sin^2 + \cos^2] = 1$, so that the right-hand side "
         rf"of (14) at $k = 1$, $(1 - \kappa) L(\theta_0)$, is negative, whatever the width (measured: $1 - \eta "
         rf"\lambda_0$ for $T = {net.horizon:g}$). For softplus with $T = 1$ $\kappa = {of_softplus:.4g}$ is beyond "
@@ -62,7 +63,8 @@ def _rise(found: Sequence[Single]) -> list[Claim]:
         claims.append(
             Claim(
                 id,
-                rf"With one input and $\eta = 1 = 1/\|X\|^2$ the loss, which should decrease, is larger after {STEPS} "
+                rf"With one input, $d = 1$, and $\eta = 1 = 1/\|X\|^2$ the loss, which should decrease, is larger "
+                rf"after {STEPS} "
                 rf"steps for {int((of.rises[:, -1] > 1).sum())} of {of.rises[:, -1].size} networks with "
                 rf"$n = {of.widths[-1]:g}$. $\varphi$ = {of.name}, all $\sigma = 1$, $T = {of.net.horizon:g}$. "
                 rf"$\kappa = {of.kappa:.4g}${pencil}, and every step "

@@ -138,6 +138,41 @@ def near(found: float, predicted: float, margin: float, uncertainty: float) -> V
     return Verdict.HOLDS if off <= margin else Verdict.UNDECIDED if off <= margin + uncertainty else Verdict.FAILS
 
 
+CLEAR = 1e-3
+"""A relative difference of two numbers, both known to many digits, that is no matter of their error bounds."""
+
+DOUBTED = "The difference is above its error bound, and too small to be anything but an error bound that is too small."
+"""Scope of a verdict of `equal`."""
+
+
+def equal(difference: float, allowed: float) -> Verdict:
+    """Verdict on the equality of two numbers: what is just above `allowed` says more of `allowed` than of them.
+
+    Examples
+    --------
+    >>> [equal(difference, 1e-9).value for difference in (1e-10, 1e-8, 1e-2)]
+    ['holds', 'undecided', 'fails-as-stated']
+    """
+    return Verdict.HOLDS if difference <= allowed else Verdict.FAILS if difference > CLEAR else Verdict.UNDECIDED
+
+
+BETWEEN_ORDERS = "The order is off by more than the error of its extrapolation, and by less than one."
+"""Scope of a verdict of `order`."""
+
+
+def order(found: float, predicted: float, error: float) -> Verdict:
+    """Verdict on O(x^predicted) from an extrapolated order: it fails where the next lower one is met.
+
+    Examples
+    --------
+    >>> [order(found, 2.0, 0.01).value for found in (2.005, 2.1, 1.9, 1.005)]
+    ['holds', 'undecided', 'undecided', 'fails-as-stated']
+    """
+    if abs(found - predicted) <= error:
+        return Verdict.HOLDS
+    return Verdict.FAILS if found - error <= predicted - 1 else Verdict.UNDECIDED
+
+
 def off_within_uncertainty(margin: float) -> str:
     """Why a verdict of `near` is undecided."""
     return f"The exponent is off by more than the margin {margin}, within its uncertainty."
@@ -147,6 +182,24 @@ def jointly(verdicts: Iterable[Verdict]) -> Verdict:
     """One false case fails all, then one open case leaves all open."""
     found = set(verdicts)
     return next((verdict for verdict in (Verdict.FAILS, Verdict.UNDECIDED) if verdict in found), Verdict.HOLDS)
+
+
+def by_chance(found: Array, predicted: Array) -> float:
+    """Probability that a prediction which knows no more than the number of successes in each row does as well.
+
+    Fisher's exact test, one-sided, for all rows of `found` and `predicted` (rows, trials) of bool together.
+
+    Examples
+    --------
+    >>> found = np.asarray([[True, False, False, True]])
+    >>> [round(by_chance(found, predicted), 4) for predicted in (found, ~found)]
+    [0.1667, 1.0]
+    """
+    chances: Array = np.ones(1)
+    for row, guess in zip(found, predicted, strict=True):
+        both = np.arange(row.size + 1)
+        chances = np.convolve(chances, stats.hypergeom.pmf(both, row.size, row.sum(), guess.sum()))
+    return float(min(1.0, chances[int((found & predicted).sum()) :].sum()))
 
 
 def largest_score(draws: Array, expected: Array) -> tuple[float, float]:

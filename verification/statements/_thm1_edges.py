@@ -56,8 +56,9 @@ def direction() -> tuple[Claim, Agreement]:
         "parameters-direction",
         r"As printed, with $W_{ij} \sim N(0, 1/n)$ as the parameters, (12) fails beside $U, v \sim N(0, 1)$, whose "
         r"laws the slides leave open: "
-        r"$K_\theta$ grows as $n$, and $K_\theta/n$ tends to the part of $K_\infty$ from $W$ alone. For softplus that "
-        r"is no multiple of $K_\infty$, so that no factor in front mends it (measured: distance of $K_\infty$ from the "
+        r"$K_\theta$ grows as $n$, and with $\sigma_w = 1$ $K_\theta/n$ tends to the part of $K_\infty$ from $W$ "
+        r"alone. For softplus that is no multiple of $K_\infty$, so that no factor in front mends it (measured: "
+        r"distance of $K_\infty$ from the "
         r"nearest multiple, relative, two inputs at 60°; refuted from $10^{-6}$ on; for $\phi(z) = z$ it is a "
         r"multiple). One learning rate for each block does, that of $W$ divided by $n$: then $\sum_b \eta_b K_b$ is "
         r"$K_\theta$ of the NTK parameterisation.",

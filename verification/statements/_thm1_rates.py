@@ -179,7 +179,8 @@ def _fourth(found: Sequence[Ensemble]) -> Claim:
         Verdict.HOLDS_WITH_SCOPE if verdict is Verdict.HOLDS else verdict,
         measured=slowest.value, predicted=r"$< -1$ (limit $-2$)", uncertainty=slowest.half,
         scope={
-            Verdict.HOLDS: r"A moment measured at finitely many widths; the sum needs it at every width.",
+            Verdict.HOLDS: r"A moment measured at finitely many widths, where the sum needs it at every one; for the "
+            r"component along $K_\infty$, at two inputs.",
             Verdict.UNDECIDED: "The interval of an exponent holds $-1$: too few networks.",
         }.get(verdict, ""),
         origin=Origin.PAPER,

@@ -81,7 +81,8 @@ def run(config: Config) -> Result:
         experiment=(
             rf"$K_\infty$ and $K_\infty^L$ at horizons $T$ from 1/64 up, $\sigma = 1$, on {COUNT} digits and {COUNT} "
             r"random points of the sphere; random networks of finite width at the same $T$. The slides name the "
-            r"experiment and print no formula; the claims are ours. Effects of $T$ on training are left to the other "
+            r"experiment and print no formula; all claims but `positive` are ours. Effects of $T$ on training are "
+            r"left to the other "
             r"statements; where only $\sigma_w T$ matters, they are those of $\sigma_w$."
         ),
         size={

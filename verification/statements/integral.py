@@ -13,7 +13,15 @@ from verification.statements._finite_fields import Fields, finite_fields
 from verification.statements._goursat import Solution, hermite_dual, solve
 from verification.statements._integral_report import figure, term_table
 from verification.statements._integral_roads import roads
-from verification.statements._statistics import LEVEL, decided, largest_score, mean_square_exponent, meets
+from verification.statements._statistics import (
+    DOUBTED,
+    LEVEL,
+    decided,
+    equal,
+    largest_score,
+    mean_square_exponent,
+    meets,
+)
 
 ID = "integral"
 TITLE = "The integral form of the limiting kernel, and what its symbols mean"
@@ -29,7 +37,8 @@ MEANING = (
     r"With $\Sigma^{t,s} = E[\phi(h_t) \phi(\bar h_s)]$ and $P^{t,s} = \lim \langle \lambda_t, \bar\lambda_s \rangle$, "
     r"$K^{t,s} = \sigma_w^2 P^{t,s}$, it reads $K_\infty = \sigma_v^2 \Sigma^{T,T} + \sigma_w^2 \iint \Sigma^{t,s} "
     r"P^{t,s} \, dt \, ds + \sigma_u^2\, x \cdot \bar x\, P^{0,0}$: in the last term $\Sigma^{0,0}$ stands for the "
-    r"covariance of $h_0$ itself."
+    r"covariance of $h_0$ itself, and $K^{0,0}$ for $P^{0,0}$ without $\sigma_w^2$. With all $\sigma = 1$, as it is "
+    r"printed, only $\Sigma^{0,0}$ is read anew."
 )
 
 
@@ -89,16 +98,18 @@ def _stacked(exact: Sequence[Solution], what: str) -> Array:
 def _form(exact: Sequence[Solution], kernels: Array, doubt: float) -> Claim:
     found = np.asarray([solution.kernel for solution in exact])
     apart = float(np.abs(found / kernels - 1).max())
+    verdict = equal(apart, doubt)
     return Claim(
         "integral-form",
         r"The integral form gives $K_\infty$ if $\Sigma^{0,0}$ in its last term is read as the covariance of $h_0$ "
-        r"itself, and $\Sigma^{t,s}$ elsewhere as that of $\phi(h)$ (measured: largest relative difference over the "
+        r"itself, $\Sigma^{t,s}$ elsewhere as that of $\phi(h)$, and the $\sigma$'s, all one in print, are put in "
+        r"where they belong (measured: largest relative difference over the "
         r"pairs).",
-        Verdict.HOLDS_WITH_SCOPE if apart <= doubt else Verdict.FAILS,
+        Verdict.HOLDS_WITH_SCOPE if verdict is Verdict.HOLDS else verdict,
         measured=apart,
         predicted=0,
         uncertainty=doubt,
-        scope=MEANING,
+        scope=DOUBTED if verdict is Verdict.UNDECIDED else MEANING,
         origin=Origin.PAPER,
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 from refimpl.data import sphere
 from verification import Agreement, Claim, Config, Origin, Result, Verdict
 from verification.fit import power_law, second_term
+from verification.numerals import lower
 from verification.statements import _prop3_roads as roads
 from verification.statements._data import Array, inputs
 from verification.statements._gram import (
@@ -150,7 +151,7 @@ def _depth(deep: Depths, limits: Grams) -> Claim:
     return Claim(
         "depth",
         r"The spectrum does not degenerate with depth on these inputs: $\lambda_{\min}(K_\infty^L)$ stays above "
-        rf"{min(ratios):.2f} of $\lambda_{{\min}}(K_\infty) > 0$ for all $L \ge 1$ tried and approaches it as $1/L$ "
+        rf"{lower(min(ratios))} of $\lambda_{{\min}}(K_\infty) > 0$ for all $L \ge 1$ tried and approaches it as $1/L$ "
         rf"(measured: the slope furthest from $-1$, of {len(slopes)}; "
         rf"{second_term(TOLERANCE, SHALLOWEST, -1)}).",
         verdict,

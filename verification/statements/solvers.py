@@ -76,7 +76,8 @@ def run(config: Config) -> Result:
             angles(first), counted(first),
         ],
         experiment=(
-            r"The slides name the experiment and print no formula; the claims are ours. The gradient $\nabla L$ of "
+            r"The slides name the experiment and print no formula; all claims but `fixed-step` are ours. The gradient "
+            r"$\nabla L$ of "
             rf"softplus and tanh networks, $T = {HORIZON:g}$, random targets $\pm 1$, on {COUNT} digits and on {COUNT} "
             r"random points of the sphere, by adaptive methods for (1) and (3) at growing tolerance, by Euler's method "
             r"(backpropagation through the ResNet) and by Gauss schemes with 4 steps, against Gauss collocation at "

@@ -11,9 +11,11 @@ from verification.fit import second_term
 from verification.statements._data import DIM, inputs
 from verification.statements._depths import SHALLOWEST, Depths, apart, layer_roads, limit_roads, resnets
 from verification.statements._statistics import (
+    DOUBTED,
     LEVEL,
     RESOLUTION,
     decided,
+    equal,
     jointly,
     mean_square_exponent,
     meets,
@@ -201,14 +203,16 @@ def _depth_rate(deep: Sequence[Depths]) -> Claim:
 
 def _one_limit(deep: Sequence[Depths]) -> Claim:
     difference, allowed = max((apart(found) for found in deep), key=lambda pair: pair[0] / pair[1])
+    verdict = equal(difference, allowed)
     return Claim(
         "same-limit",
         r"$\lim_{L \to \infty} K_\infty^L = K_\infty$ for smooth $\phi$: Richardson's limit of the ResNets alone meets "
         r"the kernel of the Neural ODE (measured: relative difference where it is largest beside its error estimate).",
-        Verdict.HOLDS if difference <= allowed else Verdict.FAILS,
+        verdict,
         measured=difference,
         predicted=0,
         uncertainty=allowed,
+        scope=DOUBTED if verdict is Verdict.UNDECIDED else "",
         origin=Origin.PAPER,
     )
 
