@@ -156,21 +156,21 @@ def equal(difference: float, allowed: float) -> Verdict:
     return Verdict.HOLDS if difference <= allowed else Verdict.FAILS if difference > CLEAR else Verdict.UNDECIDED
 
 
-BETWEEN_ORDERS = "The order is off by more than the error of its extrapolation, and by less than one."
+BETWEEN_ORDERS = "The order is off by more than the error of its extrapolation, but nearest to the predicted one."
 """Scope of a verdict of `order`."""
 
 
 def order(found: float, predicted: float, error: float) -> Verdict:
-    """Verdict on O(x^predicted) from an extrapolated order: it fails where the next lower one is met.
+    """Verdict on O(x^predicted) from an extrapolated order: it fails where a lower one is nearer.
 
     Examples
     --------
-    >>> [order(found, 2.0, 0.01).value for found in (2.005, 2.1, 1.9, 1.005)]
+    >>> [order(found, 2.0, 0.01).value for found in (2.005, 2.1, 1.9, 1.4)]
     ['holds', 'undecided', 'undecided', 'fails-as-stated']
     """
     if abs(found - predicted) <= error:
         return Verdict.HOLDS
-    return Verdict.FAILS if found - error <= predicted - 1 else Verdict.UNDECIDED
+    return Verdict.FAILS if found + error <= predicted - 0.5 else Verdict.UNDECIDED
 
 
 def off_within_uncertainty(margin: float) -> str:
