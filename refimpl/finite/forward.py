@@ -125,7 +125,9 @@ def terminal_state(system: System, scheme: Scheme) -> Array:
 
 def combine(xp: Namespace, coefficients: Host, stages: Array) -> Array:
     """Σ_j coefficients_ij stages_j over the first axis of `stages`, of shape (m, n, N)."""
-    return xp.tensordot(from_host(xp, coefficients, stages), stages, axes=1)
+    m, *shape = stages.shape
+    flat = xp.reshape(stages, (m, math.prod(shape)))
+    return xp.reshape(xp.matmul(from_host(xp, coefficients, stages), flat), (*coefficients.shape[:-1], *shape))
 
 
 def step_forward(system: System, scheme: Scheme, k: int, start: Array) -> tuple[Array, Array]:
@@ -226,5 +228,4 @@ def largest_size(xp: Namespace, values: Array) -> Array:
 
 def largest_ratio(xp: Namespace, change: Array, size: Array) -> float:
     """max of change / size, both ≥ 0; zero counts as one where it is divided by."""
-    ratio = xp.where(change == 0, xp.zeros_like(change), change / xp.where(size == 0, xp.ones_like(size), size))
-    return float(xp.max(ratio))
+    return float(xp.max(change / xp.where(size == 0, xp.ones_like(size), size)))

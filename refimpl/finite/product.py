@@ -32,6 +32,8 @@ class Product:
         Tolerance of the sweeps.
     transposed : bool
         Wᵀ λ in place of W φ.
+    room : bool
+        All states are large enough for single precision; else each sample at each node is rounded in its own units.
 
     Notes
     -----
@@ -39,8 +41,8 @@ class Product:
     it is enough for the change between two sweeps on the same nodes, once that is small.
     """
 
-    def __init__(self, system: System, rtol: float, *, transposed: bool = False) -> None:
-        self.xp = system.xp
+    def __init__(self, system: System, rtol: float, *, transposed: bool = False, room: bool = False) -> None:
+        self.xp, self.room = system.xp, room
         self.W, self.single = system.W, system.single_weights
         if not transposed:  # states are rows
             self.W = self.xp.matrix_transpose(self.W)
@@ -74,19 +76,17 @@ class Product:
         return products
 
     def _add_in_single(self, products: Array, factors: Array, last: Array | None) -> Array:
-        """Add those of `factors` less the `last` ones; each sample at each node is rounded in units of its own size.
-
-        So none is too small for single precision.
-        """
+        """Add those of `factors` less the `last` ones."""
         xp, n = self.xp, factors.shape[-1]
         total, new = (xp.reshape(array, (-1, n)) for array in (products, factors))
         old = None if last is None else xp.reshape(last, (-1, n))
         for part in slices(new.shape[0], max(ROWS, BLOCK // n)):
-            change = xp.asarray(new[part, :], copy=True) if old is None else new[part, :] - old[part, :]
+            change = new[part, :] if old is None else new[part, :] - old[part, :]
+            if self.room:
+                total[part, :] += xp.astype(xp.matmul(xp.astype(change, xp.float32), self.single), factors.dtype)
+                continue
             scale = xp.max(xp.abs(change), axis=-1, keepdims=True)
             scale = xp.where(scale == 0, xp.ones_like(scale), scale)
-            change /= scale
-            change = xp.astype(xp.matmul(xp.astype(change, xp.float32), self.single), factors.dtype)
-            change *= scale
-            total[part, :] += change
+            change = xp.matmul(xp.astype(change / scale, xp.float32), self.single)
+            total[part, :] += xp.astype(change, factors.dtype) * scale
         return xp.reshape(total, factors.shape)

@@ -16,7 +16,7 @@ from refimpl.finite.forward import StageDivergenceError, check_end, combine, lar
 from refimpl.finite.legendre import Expansion, expand
 from refimpl.finite.product import Product
 from refimpl.finite.rows import in_blocks, norms, rows_of
-from refimpl.finite.system import LARGEST_SINGLE, SMALLEST_SINGLE, System
+from refimpl.finite.system import LARGEST_SINGLE, SMALLEST_SINGLE, System, all_seen
 from refimpl.quadrature import gauss_legendre, lagrange
 from refimpl.scheme import Scheme
 
@@ -95,7 +95,7 @@ class _ForwardStep:
     def __init__(self, system: System, length: float, start: Array, rtol: float) -> None:
         self.system, self.length, self.start = system, length, start
         self.single = _has_room(system, start)
-        self.product = Product(system, rtol)
+        self.product = Product(system, rtol, room=self.single)
         self.slope = start  # φ' at the stages that `size` was last asked about, which are those of the solution
 
     def first(self) -> Array:
@@ -124,7 +124,7 @@ class _BackwardStep:
         self.system, self.length, self.end, self.slope = system, length, end, slope
         self.single = _has_room(system, end)
         self.rough_slope = _as_single(self, slope)
-        self.product = Product(system, rtol, transposed=True)
+        self.product = Product(system, rtol, transposed=True, room=self.single)
 
     def first(self, slope: Array) -> Array:
         """The rate at the end of the step, where φ'(h) is `slope`."""
@@ -224,16 +224,21 @@ def at_fewer_nodes(xp: Namespace, values: Array, nodes: int) -> Array:
 
 
 def root_of_squares(system: System, terms: Array, *, transposed: bool = False) -> Array:
-    """(Σ_j W_ij² terms_j²)^½, (N, n): what independent errors `terms` of φ make of W φ, and one alone exactly."""
+    """(Σ_j W_ij² terms_j²)^½, (N, n): what independent errors `terms` of φ make of W φ, and one alone exactly.
+
+    To a few digits, in single precision where no square is lost.
+    """
     xp = system.xp
-    W = system.W if transposed else xp.matrix_transpose(system.W)
     scale = xp.max(terms, axis=1, keepdims=True)
     scale = xp.where(scale == 0, xp.ones_like(scale), scale)
-    shares = (terms / scale) ** 2
-    sums = xp.empty_like(terms)
+    shares, W = terms / scale, system.W
+    if system.single_weights is not None and system.squares_have_room and all_seen(xp, shares):
+        shares, W = xp.astype(shares, xp.float32), system.single_weights
+    shares, W = shares**2, W if transposed else xp.matrix_transpose(W)
+    sums = xp.empty_like(shares)
     for columns in slices(W.shape[1], max(1, BLOCK // W.shape[0])):
         sums[:, columns] = xp.matmul(shares, W[:, columns] ** 2)
-    return xp.sqrt(sums) * scale
+    return xp.astype(xp.sqrt(sums), terms.dtype, copy=False) * scale
 
 
 def _has_room(system: System, start: Array) -> bool:

@@ -12,6 +12,16 @@ SMALLEST_SINGLE, LARGEST_SINGLE = 1e-12, 1e12
 """Norms of W, v and states between which single precision has room for what comes of them on the way."""
 
 
+SMALLEST_SQUARED = 1e-17
+"""Smallest number whose square single precision has room for, among others up to one."""
+
+
+def all_seen(xp: Namespace, values: Array) -> bool:
+    """Whether the squares of all `values`, those that are zero apart, keep some digits in single precision."""
+    sizes = xp.abs(values)
+    return not bool(xp.any((sizes < SMALLEST_SQUARED) & (sizes > 0)))
+
+
 @dataclass(frozen=True, eq=False)
 class System:
     """Forward and adjoint equations of one network on one batch.
@@ -58,10 +68,16 @@ class System:
             sizes = [float(xp.linalg.vector_norm(array)) for array in (W, v, h0)]
         return W if all(SMALLEST_SINGLE < size < LARGEST_SINGLE for size in sizes) else None
 
+    @cached_property
+    def squares_have_room(self) -> bool:
+        """Whether single precision has room for W_ij² as well."""
+        return self.single_weights is not None and all_seen(self.xp, self.single_weights)
+
     def part(self, columns: slice) -> System:
         """The system of some samples, with the same weights."""
         part = replace(self, h0=self.h0[:, columns])
-        vars(part)["single_weights"] = self.single_weights  # copied once
+        for name in ("single_weights", "squares_have_room"):
+            vars(part)[name] = getattr(self, name)  # found once
         return part
 
     def terminal_adjoint(self, dphi: Array) -> Array:

@@ -15,6 +15,7 @@ from refimpl.finite import adjoint, sweep
 from refimpl.finite.climb import Rates, climb
 from refimpl.finite.legendre import evaluated
 from refimpl.finite.product import Product
+from refimpl.finite.sweep import root_of_squares
 from refimpl.finite.system import System
 from refimpl.quadrature import gauss_legendre, kronrod_extension
 from refimpl.scheme import gauss
@@ -136,11 +137,14 @@ def system_of(W, dtype=np.float64):
     return System(np, activations.get("tanh"), 1.0, W, np.ones(len(W), dtype=dtype), np.ones((len(W), 2), dtype=dtype))
 
 
+@pytest.mark.parametrize("room", [False, True])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_products_are_rounded_to_single_precision_only_where_that_is_enough(transposed):
+def test_products_are_rounded_to_single_precision_only_where_that_is_enough(transposed, room):
     rng = np.random.default_rng(0)
     W, factors = rng.standard_normal((40, 40)), rng.standard_normal((3, 2, 40))
-    product, exact = Product(system_of(W), 1e-9, transposed=transposed), W if transposed else W.T
+    if not room:
+        factors[:, 1] *= 1e-200
+    product, exact = Product(system_of(W), 1e-9, transposed=transposed, room=room), W if transposed else W.T
     scale = np.abs(factors) @ np.abs(exact)
 
     def off(found, factors):
@@ -154,6 +158,22 @@ def test_products_are_rounded_to_single_precision_only_where_that_is_enough(tran
     moved = factors * (1 + 1e-6)
     assert off(product(moved, 1e-6), moved) < 1e-6 * 2.0**-20
     assert off(product(factors, 9.5e-5), factors) < 1e-14  # a change that rounds too much for rtol
+
+
+@pytest.mark.parametrize("smallest", [1.0, 1e-16, 1e-20, 1e-25])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_sums_of_squares_lose_none_in_single_precision(transposed, smallest):
+    """One neuron is driven by `smallest` alone, of W or of φ."""
+    rng = np.random.default_rng(0)
+    for weak in ("W", "terms"):
+        W, terms = rng.standard_normal((4, 4)), np.abs(rng.standard_normal((2, 4)))
+        W[0], W[:, 0] = 0.0, 0.0
+        W[0, 0] = smallest if weak == "W" else 1.0
+        terms[:, 0] = 1.0 if weak == "W" else smallest
+        squares = W**2 if transposed else W.T**2
+        found = root_of_squares(system_of(W), terms, transposed=transposed)
+        assert found.dtype == np.float64
+        assert found == pytest.approx(np.sqrt(terms**2 @ squares), rel=1e-6, abs=0)
 
 
 def test_there_is_no_single_precision_where_it_has_no_room():
