@@ -156,12 +156,12 @@ def equal(difference: float, allowed: float) -> Verdict:
     return Verdict.HOLDS if difference <= allowed else Verdict.FAILS if difference > CLEAR else Verdict.UNDECIDED
 
 
-BETWEEN_ORDERS = "The order is off by more than the error of its extrapolation, but nearest to the predicted one."
+BETWEEN_ORDERS = "The order is off by more than the error of its extrapolation, but by less than a quarter."
 """Scope of a verdict of `order`."""
 
 
 def order(found: float, predicted: float, error: float) -> Verdict:
-    """Verdict on O(x^predicted) from an extrapolated order: it fails where a lower one is nearer.
+    """Verdict on O(x^predicted) from an extrapolated order: it fails where it is lower by a quarter.
 
     Examples
     --------
@@ -170,7 +170,7 @@ def order(found: float, predicted: float, error: float) -> Verdict:
     """
     if abs(found - predicted) <= error:
         return Verdict.HOLDS
-    return Verdict.FAILS if found + error <= predicted - 0.5 else Verdict.UNDECIDED
+    return Verdict.FAILS if found + error <= predicted - 0.25 else Verdict.UNDECIDED
 
 
 def off_within_uncertainty(margin: float) -> str:
