@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
@@ -86,7 +86,6 @@ def answered(method, *arguments):
         return None
 
 
-@settings(max_examples=60)
 @given(
     formulas.cases(SMOOTH, n=(1, 30), N=(1, 3)), st.floats(0.2, 6.0), st.floats(-12.0, -2.0), st.floats(-1.5, 1.5),
     st.sampled_from([None, 3]),
