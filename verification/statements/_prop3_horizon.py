@@ -171,14 +171,14 @@ def _short(grams: Sequence[Gram]) -> Sequence[Gram]:
 def _shorter(found: Slope, grams: Sequence[Gram]) -> Claim:
     """λ_min falls, and rises again."""
     positive = all(g.smallest > MARGIN * g.floor for g in grams)
-    lowest = min(grams, key=lambda g: g.smallest)
-    first, last = grams[0], grams[-1]
+    k = int(np.argmin([g.smallest for g in grams]))
+    first, lowest, last = grams[0], grams[k], grams[-1]
     turns = lowest.smallest + lowest.floor < min(first.smallest - first.floor, last.smallest - last.floor)
     return Claim(
         "horizon-not-monotone",
         r"That is no theorem: for the sigmoid and two vectors at 120 degrees $\lambda_{\min}(K_\infty)$ falls at "
         r"first as $T$ grows, at the rate $u^\top K_1 u < 0$ per $T^2$, and rises later: of the horizons tried it is "
-        rf"smallest at $T = {(*SHORT[::-1], *LONG)[list(grams).index(lowest)]:g}$, {lowest.smallest:.4f}, after "
+        rf"smallest at $T = {(*SHORT[::-1], *LONG)[k]:g}$, {lowest.smallest:.4f}, after "
         rf"{first.smallest:.4f} at $T = 1/{round(1 / SHORT[-1])}$ and before {last.smallest:.4f} at "
         rf"$T = {LONG[-1]:g}$. It stays positive (measured: the rate).",
         Verdict.HOLDS if positive and turns and found.agrees and found.predicted < 0 else Verdict.FAILS,
