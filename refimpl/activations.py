@@ -9,8 +9,14 @@ from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, Literal
 
+import numpy as np
+
 from refimpl import _elementary
 from refimpl.backend import Array, Namespace, float_dtype, namespace
+from refimpl.quadrature import Host
+
+DECLARED = 1e-6
+"""Relative difference up to which φ has the parity, degree or homogeneity that it is declared to have."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ class Activation:
     Raises
     ------
     TypeError, ValueError
-        A field of the wrong type or value, or two that contradict each other; the message names them.
+        A field of the wrong type or value, or two that contradict each other; the message names them. A parity, degree
+        or homogeneity that φ does not have at some points between −4 and 4.
 
     Notes
     -----
@@ -96,6 +103,7 @@ class Activation:
         if self.analytic is None:
             object.__setattr__(self, "analytic", not kinks)
         _check_values(self)
+        _check_declared(self)
 
     def value_and_slope(self, z: Array) -> tuple[Array, Array]:
         """φ(z) and φ'(z) from one pass.
@@ -189,6 +197,32 @@ def _check_polynomial(given: Activation, degree: int) -> None:
         raise ValueError(f"degree={degree} contradicts a finite dlipschitz")
     if degree > 0 and given.parity not in (None, ("even", "odd")[degree % 2]):
         raise ValueError(f"parity={given.parity!r} contradicts degree={degree}")
+
+
+def _check_declared(given: Activation) -> None:
+    """See φ at a few points; one that takes no NumPy arrays is trusted."""
+    if given.parity is None and given.degree is None and not given.homogeneous:
+        return
+    z = np.linspace(0.25, 2.0, 8)
+    try:
+        ahead, behind, doubled = (np.asarray(given.phi(points), dtype=np.float64) for points in (z, -z, 2 * z))
+    except Exception:
+        return
+
+    def differ(one: Host, other: Host) -> bool:
+        return bool(np.max(np.abs(one - other)) > DECLARED * np.max(np.abs(other)))
+
+    near = f"{ahead[0]:.6g} at 0.25"
+    if given.parity is not None and differ(behind, -ahead if given.parity == "odd" else ahead):
+        raise ValueError(f"parity={given.parity!r} contradicts phi, which is {behind[0]:.6g} at -0.25 and {near}")
+    if given.homogeneous and differ(doubled, 2 * ahead):
+        raise ValueError(f"homogeneous=True contradicts phi, which is {doubled[0]:.6g} at 0.5 and {near}")
+    if given.degree is not None and given.degree < z.size - 1:
+        differences = np.diff(ahead, given.degree + 1)
+        if np.max(np.abs(differences)) > DECLARED * np.max(np.abs(ahead)):
+            raise ValueError(
+                f"degree={given.degree} contradicts phi, whose differences of order {given.degree + 1} are not 0"
+            )
 
 
 def _is_real(number: Any) -> bool:

@@ -248,7 +248,7 @@ class NeuralODE:
         """Validated inputs as the solvers want them: one dtype, scaled weights, initial states."""
         xp = _check_kinds(theta, **{name: X})
         if not isinstance(solver, Solver | None):
-            raise TypeError(f"solver must be SolveIVP, Gauss, Euler or None, got {solver!r}")
+            raise TypeError(f"solver must be SolveIVP, Gauss, Euler, KinkEvents or None, got {solver!r}")
         X = check_inputs(xp, finite=False, **{name: X})
         if X.shape[1] != theta.dim:
             raise ValueError(f"{name} must have d = {theta.dim} columns to fit theta.U, got shape {tuple(X.shape)}")

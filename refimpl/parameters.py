@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
 
 from refimpl._shapes import shapes_of
-from refimpl.backend import Array, Namespace, check_finite, detached, float_dtype, namespace
+from refimpl.backend import (
+    Array,
+    Namespace,
+    check_finite,
+    detached,
+    float_dtype,
+    namespace,
+    overflow_is_checked,
+)
+from refimpl.errors import AccuracyError
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +111,8 @@ class Params:
         if isinstance(scalar, bool) or not isinstance(scalar, Real):
             return NotImplemented
         scalar = float(scalar)
-        return Params(scalar * self.U, scalar * self.W, scalar * self.v)
+        with overflow_is_checked():  # by Params
+            return Params(scalar * self.U, scalar * self.W, scalar * self.v)
 
     __rmul__ = __mul__
 
@@ -109,13 +120,28 @@ class Params:
         return -1.0 * self
 
     def dot(self, other: Params) -> float:
-        """Euclidean inner product ⟨θ, θ'⟩ over all blocks."""
+        """Euclidean inner product ⟨θ, θ'⟩ over all blocks; `AccuracyError` where it overflows."""
+        if not isinstance(other, Params):
+            raise TypeError(f"other must be Params, got {other!r}")
         xp = self.namespace
-        return sum(float(xp.sum(a * b)) for a, b in self._paired(other))
+        with overflow_is_checked():
+            product = sum(float(xp.sum(a * b)) for a, b in self._paired(other))
+        if not math.isfinite(product):
+            raise AccuracyError(f"the inner product overflows {self.W.dtype}")
+        return product
 
     def norm(self) -> float:
-        """Euclidean norm ‖θ‖ over all blocks."""
-        return float(self.namespace.linalg.vector_norm(self.ravel()))
+        """Euclidean norm ‖θ‖ over all blocks; no square over- or underflows."""
+        xp, entries = self.namespace, self.ravel()
+        with overflow_is_checked():
+            size, info = float(xp.linalg.vector_norm(entries)), xp.finfo(entries.dtype)
+            if float(info.smallest_normal) ** 0.5 / float(info.eps) < size < math.inf:
+                return size
+            largest = float(xp.max(xp.abs(entries)))
+            size = largest and largest * float(xp.linalg.vector_norm(entries / largest))
+        if not math.isfinite(size):
+            raise AccuracyError(f"the norm overflows {entries.dtype}")
+        return size
 
     def ravel(self) -> Array:
         """All entries as one vector: U, W, v, each in row-major order."""

@@ -463,11 +463,25 @@ def test_fields_are_normalised() -> None:
         ({"degree": 3, "dlipschitz": 1.0}, ValueError, "^degree=3 contradicts a finite dlipschitz"),
         ({"degree": 3, "parity": "even"}, ValueError, "^parity='even' contradicts degree=3"),
         ({"homogeneous": True, "kinks": (0.0, 1.0)}, ValueError, "^homogeneous=True allows a kink at 0 only"),
+        ({"parity": "even"}, ValueError, "^parity='even' contradicts phi, which is -0.244919 at -0.25 and 0.244919 at"),
+        ({"phi": np.exp, "parity": "odd"}, ValueError, "^parity='odd' contradicts phi, which is 0.778801 at -0.25"),
+        ({"homogeneous": True}, ValueError, "^homogeneous=True contradicts phi, which is 0.462117 at 0.5 and 0.244919"),
+        ({"degree": 1}, ValueError, "^degree=1 contradicts phi, whose differences of order 2 are not 0"),
+        ({"phi": lambda z: z**3, "degree": 2}, ValueError, "^degree=2 contradicts phi"),
     ],
 )
 def test_bad_fields_raise_and_are_named(fields: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         custom(**fields)
+
+
+def test_a_true_declaration_is_accepted_and_one_that_cannot_be_seen_is_trusted() -> None:
+    for fields in (
+        {"phi": lambda z: z**3 - z, "degree": 3, "parity": "odd"}, {"phi": lambda z: 0 * z + 3, "degree": 0},
+        {"phi": lambda z: z**5, "degree": 6}, {"phi": abs, "kinks": (0.0,), "homogeneous": True, "parity": "even"},
+        {"phi": lambda z: z.for_tensors_only(), "parity": "odd"},
+    ):  # fmt: skip
+        assert custom(**fields).parity == fields.get("parity")
 
 
 @by_name

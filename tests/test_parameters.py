@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refimpl import Jacobian, Params
+from refimpl import AccuracyError, Jacobian, Params
 from tests import formulas
 
 numbers = st.floats(-3, 3)
@@ -149,3 +149,23 @@ def test_jacobian_refuses_a_direction_of_another_shape():
     J = Jacobian(np.ones((2, 3, 2)), np.ones((2, 3, 3)), np.ones((2, 3)))
     with pytest.raises(ValueError, match="direction"):
         J.apply(Params(np.ones((3, 1)), np.ones((3, 3)), np.ones(3)))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_the_norm_neither_over_nor_underflows(scale: float) -> None:
+    theta = scale * Params(np.asarray([[3.0]]), np.asarray([[4.0]]), np.asarray([12.0]))
+    assert theta.norm() == pytest.approx(13 * scale, rel=1e-15, abs=0)
+    assert (0.0 * theta).norm() == 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_overflows_raises_without_a_warning() -> None:
+    theta = Params(*(np.full(shape, 1e308) for shape in ((1, 1), (1, 1), (1,))))
+    with pytest.raises(AccuracyError, match="inner product overflows"):
+        theta.dot(theta)
+    with pytest.raises(AccuracyError, match="norm overflows"):
+        (1.7 * theta).norm()
+    with pytest.raises(ValueError, match="finite"):
+        10.0 * theta
+    with pytest.raises(TypeError, match="other must be Params, got 3"):
+        theta.dot(3)  # type: ignore[arg-type]

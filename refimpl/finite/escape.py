@@ -113,7 +113,7 @@ def lies_before(horizon: float, time: float, left: float) -> bool:
 
 
 @overflow_is_checked()
-def raise_if_escaping(system: System, failure: StageDivergenceError) -> None:
+def raise_if_escaping(system: System, failure: Exception) -> None:
     """Follow a solution of which a step failed, from its start and by checked steps; raise `BlowUpError` if it escapes.
 
     Raises

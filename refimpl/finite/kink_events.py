@@ -11,6 +11,7 @@ import numpy as np
 from refimpl.backend import Array, overflow_is_checked
 from refimpl.errors import AccuracyError
 from refimpl.finite.branches import Branches
+from refimpl.finite.escape import raise_if_escaping
 from refimpl.finite.ivp import SMALLEST_RTOL
 from refimpl.finite.kink_adjoint import Course, along
 from refimpl.finite.kinks import EPS, Path, Touch, UndecidedError, follow
@@ -38,8 +39,8 @@ def terminal(system: System, rtol: float, distance: Callable[[System, Array, Arr
     for one in _samples(system):
         start, dtype = one.h0[:, 0].astype(float), system.h0.dtype
 
-        def solve(local: float, start: Host = start) -> Path:
-            return follow(branches, W, start, system.horizon, local)
+        def solve(local: float, one: System = one, start: Host = start) -> Path:
+            return _followed(one, branches, W, start, local)
 
         def apart(coarse: Path, fine: Path, one: System = one) -> float:
             return distance(one, coarse.end[:, None], fine.end[:, None])
@@ -56,14 +57,16 @@ def courses(system: System, rtol: float, distance: Callable[[System, Sweep, Swee
     ------
     AccuracyError
         Two tolerances do not agree to `rtol`, or φ' jumps at a kink on which a neuron is at T, or which one touches.
+    BlowUpError
+        The solution escapes to infinity before T.
     """
     branches, W, v = _parts(system)
     found = []
     for i, one in enumerate(_samples(system)):
         start = one.h0[:, 0].astype(float)
 
-        def solve(local: float, start: Host = start) -> Course:
-            return along(branches, W, v, follow(branches, W, start, system.horizon, local), local)
+        def solve(local: float, one: System = one, start: Host = start) -> Course:
+            return along(branches, W, v, _followed(one, branches, W, start, local), local)
 
         def apart(coarse: Course, fine: Course, one: System = one) -> float:
             return distance(one, _joined(one, [coarse]), _joined(one, [fine]))
@@ -100,6 +103,17 @@ def _parts(system: System) -> tuple[Branches, Host, Host]:
 
 def _samples(system: System) -> list[System]:
     return [replace(system, h0=system.h0[:, i : i + 1]) for i in range(system.h0.shape[1])]
+
+
+def _followed(one: System, branches: Branches, W: Host, start: Host, local: float) -> Path:
+    """`follow`, or `BlowUpError` where a step cannot be taken because the solution escapes."""
+    try:
+        return follow(branches, W, start, one.horizon, local)
+    except UndecidedError:
+        raise
+    except AccuracyError as error:
+        raise_if_escaping(one, error)
+        raise
 
 
 def _refined(

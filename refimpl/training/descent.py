@@ -62,7 +62,7 @@ def train(
         linearised dynamics (8) stand; for gradient descent and momentum.
     steps : int
         Number K ≥ 0 of updates.
-    solver : SolveIVP, Gauss, Euler or None
+    solver : SolveIVP, Gauss, Euler, KinkEvents or None
         As for the methods of `NeuralODE`. With `Euler`, or `Gauss` with fixed nodes and steps, the gradient is the
         exact one of a discrete network.
     spectrum_every : int, optional

@@ -129,7 +129,7 @@ def check(
     if not isinstance(theta, Params):
         raise TypeError(f"theta must be a Params, got {type(theta).__qualname__}")
     if not isinstance(solver, Solver | None):
-        raise TypeError(f"solver must be SolveIVP, Gauss, Euler or None, got {solver!r}")
+        raise TypeError(f"solver must be SolveIVP, Gauss, Euler, KinkEvents or None, got {solver!r}")
     if y_test is not None and X_test is None:
         raise ValueError("y_test was given without X_test")
     tests = {name: array for name, array in (("X_test", X_test), ("y_test", y_test)) if array is not None}

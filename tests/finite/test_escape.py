@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import block_diag
 
-from refimpl import AccuracyError, Activation, BlowUpError, Euler, Gauss, NeuralODE, Params, SolveIVP
+from refimpl import AccuracyError, Activation, BlowUpError, Euler, Gauss, KinkEvents, NeuralODE, Params, SolveIVP
 from refimpl.finite.escape import GROWTH, feeds_itself, remaining, shrinks, time_scale
 from refimpl.finite.ivp import _growth
 
@@ -52,6 +52,16 @@ def test_escape_to_infinity_raises_with_the_time_it_happens(solver, method):
         call(net, theta, np.ones((1, 1)), solver, method)
     assert is_just_before(caught.value.time, escape)
     assert str(net.horizon)[0] in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["predict", "gradient"])
+def test_escape_beyond_a_kink_that_is_located(method):
+    """ḣ = 1 from −1/2 to 0, and then ḣ = 1 + h²/2, of which h = √2 tan(t/√2) is the solution from 0 on."""
+    phi = Activation(lambda z: 1 + np.maximum(z, 0) ** 2 / 2, lambda z: np.maximum(z, 0), name="own", kinks=(0.0,))
+    net, theta = NeuralODE(phi, horizon=5.0), one_neuron(u=-0.5)
+    with pytest.raises(BlowUpError) as caught:
+        call(net, theta, np.ones((1, 1)), KinkEvents(rtol=1e-8), method)
+    assert is_just_before(caught.value.time, 0.5 + np.pi / 2**0.5)
 
 
 def test_lsoda_on_a_solution_that_escapes_raises_instead_of_stepping_for_ever():

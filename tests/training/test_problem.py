@@ -115,7 +115,7 @@ def test_targets_and_test_set_are_rounded_to_the_dtype_of_parameters_and_inputs(
         ({"net": "softplus"}, TypeError, "net must be a NeuralODE, got 'softplus'"),
         ({"theta": None}, TypeError, "theta must be a Params, got NoneType"),
         ({"theta": case.theta.U}, TypeError, "theta must be a Params, got ndarray"),
-        ({"solver": "euler"}, TypeError, "solver must be SolveIVP, Gauss, Euler or None, got 'euler'"),
+        ({"solver": "euler"}, TypeError, "solver must be SolveIVP, Gauss, Euler, KinkEvents or None, got 'euler'"),
         ({"X": None}, TypeError, "X must come from NumPy"),
         ({"X": case.X.tolist()}, TypeError, "X must come from NumPy"),
         ({"y": None}, TypeError, "y must come from NumPy"),
