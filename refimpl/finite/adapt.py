@@ -38,8 +38,8 @@ SHARE = 0.25
 """Part of the tolerance that the estimated error may be: some errors are three times their estimate."""
 
 
-STATES = 80
-"""States (n, N) that a solution and its defect take, about."""
+STATES = 8
+"""States (n, N) for each node that a solution and its defect take, about."""
 
 SHARE_OF_JACOBIAN = 1 / 20
 """Part of the memory of the N × n² Jacobian that they may take together where inputs are solved for in batches."""
@@ -68,7 +68,7 @@ class Adapted:
 def in_batches(system: System, nodes: int | None, steps: int | None, rtol: float) -> Sweep:
     """What the contraction needs of a solution as in `adapt`, found for some inputs at a time to save memory."""
     n, N = system.h0.shape
-    batch, parts = _batch(n, N) if is_numpy(system.xp) else N, []
+    batch, parts = _batch(n, N, nodes or _first_guess(rtol)) if is_numpy(system.xp) else N, []
     for columns in slices(N, batch):
         part = adapt(system.part(columns), nodes, steps, rtol, adjoint=True).sweep(system, rtol)
         if batch == N:
@@ -78,11 +78,11 @@ def in_batches(system: System, nodes: int | None, steps: int | None, rtol: float
     return _joined(system.xp, parts)
 
 
-def _batch(n: int, N: int) -> int:
-    """Inputs that are solved for at a time."""
-    if STATES * n * N <= LEAST_MEMORY:
+def _batch(n: int, N: int, nodes: int) -> int:
+    """Inputs that are solved for at a time on so many nodes."""
+    if STATES * nodes * n * N <= LEAST_MEMORY:
         return N
-    count = math.ceil(STATES / (SHARE_OF_JACOBIAN * n))
+    count = math.ceil(STATES * nodes / (SHARE_OF_JACOBIAN * n))
     return max(LEAST_BATCH, math.ceil(N / count))
 
 
