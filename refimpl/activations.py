@@ -200,13 +200,15 @@ def _check_polynomial(given: Activation, degree: int) -> None:
 
 
 def _check_declared(given: Activation) -> None:
-    """See φ at a few points; one that takes no NumPy arrays is trusted."""
+    """See φ at a few points; one that does not take NumPy arrays to NumPy arrays is trusted."""
     if given.parity is None and given.degree is None and not given.homogeneous:
         return
     z = np.linspace(0.25, 2.0, 8)
     try:
         ahead, behind, doubled = (np.asarray(given.phi(points), dtype=np.float64) for points in (z, -z, 2 * z))
     except Exception:
+        return
+    if any(values.shape != z.shape for values in (ahead, behind, doubled)):
         return
 
     def differ(one: Host, other: Host) -> bool:

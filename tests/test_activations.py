@@ -479,7 +479,7 @@ def test_a_true_declaration_is_accepted_and_one_that_cannot_be_seen_is_trusted()
     for fields in (
         {"phi": lambda z: z**3 - z, "degree": 3, "parity": "odd"}, {"phi": lambda z: 0 * z + 3, "degree": 0},
         {"phi": lambda z: z**5, "degree": 6}, {"phi": abs, "kinks": (0.0,), "homogeneous": True, "parity": "even"},
-        {"phi": lambda z: z.for_tensors_only(), "parity": "odd"},
+        {"phi": lambda z: z.for_tensors_only(), "parity": "odd"}, {"phi": lambda z: (z, z), "parity": "even"},
     ):  # fmt: skip
         assert custom(**fields).parity == fields.get("parity")
 
