@@ -121,15 +121,22 @@ def expansion(
     adjoints = solve_ivp(backward, (T, 0.0), last.ravel(), **options)
     lam, mu = adjoints.y[:, -1].reshape(shape)
     scale_w, scale_v = net.sigma_w / root, net.sigma_v / root
-    of_W, coefficient_of_W = np.zeros((2, len(X), *W.shape))
     x, weights = np.polynomial.legendre.leggauss(NODES)
-    for t, weight in zip(T * (1 + x) / 2, T / 2 * weights, strict=True):
-        (h_t, e_t), (lam_t, mu_t) = states.sol(t).reshape(shape), adjoints.sol(t).reshape(shape)
-        value, slope = net.phi.value_and_slope(h_t)
-        left, right = mu_t - slope * (lam_t @ W) / 2, slope * (e_t - value @ W.T / 2)
-        of_W += weight * scale_w * lam_t[:, :, None] * value[:, None, :]
-        coefficient_of_W += T * weight * scale_w * left[:, :, None] * value[:, None, :]
-        coefficient_of_W += T * weight * scale_w * lam_t[:, :, None] * right[:, None, :]
+    times = T * (1 + x) / 2
+    (h_t, e_t), (lam_t, mu_t) = (
+        np.stack([solution.sol(t).reshape(shape) for t in times], axis=1) for solution in (states, adjoints)
+    )
+    value, slope = net.phi.value_and_slope(h_t)
+    left, right = mu_t - slope * (lam_t @ W) / 2, slope * (e_t - value @ W.T / 2)
+
+    def integral(a: Array, b: Array) -> Array:
+        """∫ a bᵀ dt for each input, (N, n, n), of values at the nodes (NODES, N, n)."""
+        weighted = T / 2 * weights[:, None, None] * a
+        product: Array = weighted.transpose(1, 2, 0) @ b.transpose(1, 0, 2)
+        return product
+
+    of_W = scale_w * integral(lam_t, value)
+    coefficient_of_W = T * scale_w * (integral(left, value) + integral(lam_t, right))
     inputs = net.sigma_u * X[:, None, :]
     return Expansion(
         T * np.sum(last[0] * e, axis=1),
