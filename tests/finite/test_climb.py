@@ -184,6 +184,15 @@ def test_there_is_no_single_precision_where_it_has_no_room():
     assert system_of(W, np.float32).single_weights is None
 
 
+def test_a_part_of_a_system_has_its_weights_and_what_is_known_of_them():
+    whole = system_of(np.eye(3))
+    part = whole.part(slice(0, 1))
+    assert part.h0.shape == (3, 1)
+    assert part.W is whole.W
+    assert part.single_weights is whole.single_weights is not None
+    assert part.squares_have_room is True
+
+
 def test_what_was_reached_is_never_less_than_what_was_asked_for():
     net = NeuralODE("softplus", horizon=4.0)
     theta, X = net.init(64, 3, seed=0), np.random.default_rng(0).standard_normal((4, 3))
