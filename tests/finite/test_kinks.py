@@ -444,3 +444,12 @@ def test_a_solution_that_escapes_is_told():
     with pytest.raises(BlowUpError) as caught:
         net.predict(theta, X, KinkEvents())
     assert 0.99 < caught.value.time < 1.0001
+
+
+def test_a_neuron_that_starts_on_its_kink_and_leaves_it_without_speed_is_not_in_doubt():
+    """h_1 = 1, h_2 = t and h_3 = t²/2, exactly on the kink at the start."""
+    W = np.zeros((3, 3))
+    W[1, 0] = W[2, 1] = 1.0
+    path = path_of(relu, W, [1.0, 0.0, 0.0], 1.0)
+    assert path.touches == ()
+    np.testing.assert_allclose(path.end, [1.0, 1.0, 0.5], rtol=1e-9)

@@ -40,6 +40,14 @@ def test_the_norm_is_that_of_the_sum(scale):
     assert (Expansion(0 * phi, lam).norm == 0).all()
 
 
+def test_a_sample_far_below_the_others_has_a_norm_of_its_own():
+    phi, lam = np.random.default_rng(3).standard_normal((2, 1, 3, 2, 1))
+    whole = Expansion(phi, lam).norm
+    small = np.asarray([1.0, 1e-200])[:, None]
+    for found in (Expansion(small * phi, lam), Expansion(phi, small * lam)):
+        np.testing.assert_allclose(found.norm, small[:, 0] * whole, rtol=64 * EPS, atol=0)
+
+
 @pytest.mark.parametrize("rtol", [1e-2, 1e-6, 1e-11])
 def test_what_is_left_out_is_a_part_of_the_tolerance_for_every_sample(rtol):
     """λ = e^{at}, φ = cos(bt), the second sample with faster ones."""
