@@ -8,15 +8,7 @@ from dataclasses import dataclass
 from numbers import Real
 
 from refimpl._shapes import shapes_of
-from refimpl.backend import (
-    Array,
-    Namespace,
-    check_finite,
-    detached,
-    float_dtype,
-    namespace,
-    overflow_is_checked,
-)
+from refimpl.backend import Array, Namespace, check_finite, detached, float_dtype, namespace, overflow_is_checked
 from refimpl.errors import AccuracyError
 
 
@@ -120,7 +112,15 @@ class Params:
         return -1.0 * self
 
     def dot(self, other: Params) -> float:
-        """Euclidean inner product ⟨θ, θ'⟩ over all blocks; `AccuracyError` where it overflows."""
+        """Euclidean inner product ⟨θ, θ'⟩ over all blocks; `AccuracyError` where it overflows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> theta = Params(np.asarray([[3.0]]), np.asarray([[4.0]]), np.asarray([12.0]))
+        >>> theta.dot(theta), theta.norm()
+        (169.0, 13.0)
+        """
         if not isinstance(other, Params):
             raise TypeError(f"other must be Params, got {other!r}")
         xp = self.namespace
@@ -131,14 +131,14 @@ class Params:
         return product
 
     def norm(self) -> float:
-        """Euclidean norm ‖θ‖ over all blocks; no square over- or underflows."""
+        """Euclidean norm ‖θ‖ over all blocks, no square of which over- or underflows; `AccuracyError` where it does."""
         xp, entries = self.namespace, self.ravel()
         with overflow_is_checked():
             size, info = float(xp.linalg.vector_norm(entries)), xp.finfo(entries.dtype)
             if float(info.smallest_normal) ** 0.5 / float(info.eps) < size < math.inf:
                 return size
-            largest = float(xp.max(xp.abs(entries)))
-            size = largest and largest * float(xp.linalg.vector_norm(entries / largest))
+            largest = float(xp.max(xp.abs(entries))) or 1.0
+            size = largest * float(xp.linalg.vector_norm(entries / largest))
         if not math.isfinite(size):
             raise AccuracyError(f"the norm overflows {entries.dtype}")
         return size

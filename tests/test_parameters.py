@@ -168,4 +168,4 @@ def test_what_overflows_raises_without_a_warning() -> None:
     with pytest.raises(ValueError, match="finite"):
         10.0 * theta
     with pytest.raises(TypeError, match="other must be Params, got 3"):
-        theta.dot(3)  # type: ignore[arg-type]
+        theta.dot(3)  # type: ignore[arg-type]  # which is what raises

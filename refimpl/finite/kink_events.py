@@ -37,15 +37,14 @@ def terminal(system: System, rtol: float, distance: Callable[[System, Array, Arr
     branches, W, _ = _parts(system)
     ends = []
     for one in _samples(system):
-        start, dtype = one.h0[:, 0].astype(float), system.h0.dtype
 
-        def solve(local: float, one: System = one, start: Host = start) -> Path:
-            return _followed(one, branches, W, start, local)
+        def solve(local: float, one: System = one) -> Path:
+            return _followed(one, branches, W, local)
 
         def apart(coarse: Path, fine: Path, one: System = one) -> float:
             return distance(one, coarse.end[:, None], fine.end[:, None])
 
-        ends.append(_refined(solve, apart, rtol)[1].end.astype(dtype))
+        ends.append(_refined(solve, apart, rtol)[1].end.astype(system.h0.dtype))
     return np.stack(ends, axis=1)
 
 
@@ -63,10 +62,9 @@ def courses(system: System, rtol: float, distance: Callable[[System, Sweep, Swee
     branches, W, v = _parts(system)
     found = []
     for i, one in enumerate(_samples(system)):
-        start = one.h0[:, 0].astype(float)
 
-        def solve(local: float, one: System = one, start: Host = start) -> Course:
-            return along(branches, W, v, _followed(one, branches, W, start, local), local)
+        def solve(local: float, one: System = one) -> Course:
+            return along(branches, W, v, _followed(one, branches, W, local), local)
 
         def apart(coarse: Course, fine: Course, one: System = one) -> float:
             return distance(one, _joined(one, [coarse]), _joined(one, [fine]))
@@ -105,10 +103,10 @@ def _samples(system: System) -> list[System]:
     return [replace(system, h0=system.h0[:, i : i + 1]) for i in range(system.h0.shape[1])]
 
 
-def _followed(one: System, branches: Branches, W: Host, start: Host, local: float) -> Path:
+def _followed(one: System, branches: Branches, W: Host, local: float) -> Path:
     """`follow`, or `BlowUpError` where a step cannot be taken because the solution escapes."""
     try:
-        return follow(branches, W, start, one.horizon, local)
+        return follow(branches, W, one.h0[:, 0].astype(float), one.horizon, local)
     except UndecidedError:
         raise
     except AccuracyError as error:

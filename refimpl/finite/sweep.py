@@ -232,7 +232,7 @@ def root_of_squares(system: System, terms: Array, *, transposed: bool = False) -
     scale = xp.max(terms, axis=1, keepdims=True)
     scale = xp.where(scale == 0, xp.ones_like(scale), scale)
     shares, W = terms / scale, system.W
-    if system.single_weights is not None and system.squares_have_room and all_seen(xp, shares):
+    if system.squares_have_room and all_seen(xp, shares):
         shares, W = xp.astype(shares, xp.float32), system.single_weights
     shares, W = shares**2, W if transposed else xp.matrix_transpose(W)
     sums = xp.empty_like(shares)

@@ -16,6 +16,7 @@ from refimpl.finite.system import System
 from refimpl.scheme import gauss
 from refimpl.solvers import end_distance, sweep_distance
 from tests import formulas
+from tests.effort import examples
 
 SMOOTH = [name for name, phi in activations.BUILTIN.items() if phi.analytic and phi.degree is None]
 
@@ -86,6 +87,7 @@ def answered(method, *arguments):
         return None
 
 
+@examples(60)
 @given(
     formulas.cases(SMOOTH, n=(1, 30), N=(1, 3)), st.floats(0.2, 6.0), st.floats(-12.0, -2.0), st.floats(-1.5, 1.5),
     st.sampled_from([None, 3]),

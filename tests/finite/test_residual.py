@@ -17,6 +17,7 @@ from refimpl.finite.residual import _between_nodes, _displacement, _gaps
 from refimpl.finite.system import System
 from refimpl.scheme import gauss
 from tests import formulas
+from tests.effort import examples
 
 TIGHT = SolveIVP(rtol=1e-12, atol=1e-14)
 
@@ -90,6 +91,7 @@ def spiked(speed, centre, width):
     return Params(U, 2 * W, np.asarray([0, 0, 0, 2.0])), math.erf(0.2 + 5 * (integrals[0] - integrals[1]))
 
 
+@examples(100)
 @given(st.floats(1.0, 3.5), st.floats(0.05, 0.95), st.floats(0.005, 0.2), st.sampled_from([Gauss(), Gauss(steps=3)]))
 def test_a_spike_that_two_neurons_make_is_not_passed_over(speed, centre, width, solver):
     theta, exact = spiked(10**speed, centre, width)
@@ -125,6 +127,7 @@ def spiked_and_growing(speed, centre, width, push, growth):
     return theta, float(h[0])
 
 
+@examples(200)
 @example(speed=2.514, centre=0.5061, width=0.0251, push=-5.943, growth=13.07)
 @example(speed=3.331, centre=0.4432, width=0.0085, push=-4.604, growth=7.34)
 @given(st.floats(1.5, 3.5), st.floats(0.02, 0.98), st.floats(0.002, 0.1), st.floats(-6.0, -2.0), st.floats(0.0, 14.0))

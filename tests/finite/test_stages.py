@@ -7,7 +7,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refimpl import Gauss, NeuralODE, Params
@@ -23,7 +23,6 @@ def uncoupled(small, g, weights=(1.0, 1.0)):
     return Params(np.asarray([[1.0], [small]]), W, np.asarray(weights) * math.sqrt(2.0))
 
 
-@settings(max_examples=20)
 @given(st.floats(-200.0, -3.0), st.floats(0.0, 40.0))
 def test_a_neuron_far_below_the_others_grows_as_it_should(exponent, growth):
     """It is below the rounding of the norm over neurons, and may end as the largest of them."""

@@ -157,8 +157,8 @@ def _decides(solved: Array) -> tuple[Claim, Agreement]:
         r"The value that $\phi'$ is given at a kink matters only where a component of $h$ is on the kink at $T$ or "
         r"for a time of positive length and its $v_i$ or $(\mathcal{W}^\top \lambda)_i$ is not 0, and the slopes of "
         r"the two branches then give the two one-sided derivatives of $f$. At a crossing or a touch before $T$ it "
-        r"does not, and in a ResNet with a layer on the kink at the "
-        rf"crossing it changes $\lambda_0$ by $T/L$ (measured: relative change from 0 to 1 at $L = {depth}$).",
+        r"does not, and in a ResNet with a layer on the kink at the crossing it changes $\lambda_0$ by $T/L$ "
+        rf"(measured: relative change from 0 to 1 at $L = {depth}$).",
         Verdict.HOLDS if holds else Verdict.FAILS,
         measured=change,
         predicted=predicted,

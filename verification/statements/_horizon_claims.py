@@ -94,9 +94,8 @@ def trend(curves: Mapping[str, Sequence[AtHorizon]], found: Falling) -> Claim:
         "spectrum",
         r"No law, though seen for softplus, tanh, erf and the identity: on the inputs that were run $\lambda_{\min}"
         r"(K_\infty)$ grows with $T$, but for the sigmoid and two unit vectors at 120 degrees it falls at first. Nor "
-        r"is there one for the condition number: on the digits that of erf falls "
-        rf"(from {first:.0f} to {last:.0f} at $T = {erf[-1].T:g}$), that of the identity stays that of the inputs, and "
-        r"that of the sigmoid at the two "
+        rf"is there one for the condition number: on the digits that of erf falls (from {first:.0f} to {last:.0f} at "
+        rf"$T = {erf[-1].T:g}$), that of the identity stays that of the inputs, and that of the sigmoid at the two "
         rf"vectors rises (from {found.condition[0]:.3g} to {found.condition[-1]:.3g} at $T = 1$; measured: smallest "
         rf"factor of $\lambda_{{\min}}$ from one $T$ to the next, {least}).",
         Verdict.HOLDS_WITH_SCOPE if ratio - error > 1 and counterexample else Verdict.UNDECIDED,

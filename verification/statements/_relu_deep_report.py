@@ -47,8 +47,7 @@ def bounded(found: Deep) -> Claim:
     measured = (
         rf"measured: its value at $L = {depths[worst]:g}$, the depth from $L = {depths[0]:g}$ on at which it is "
         rf"highest once the next term is taken off; {_from(found)}, and at that depth the next term is measured, and "
-        rf"allowed "
-        "twice; "
+        "allowed twice; "
     )
     return Claim(
         "gradient-bounded",

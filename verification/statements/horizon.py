@@ -82,8 +82,7 @@ def run(config: Config) -> Result:
             rf"$K_\infty$ and $K_\infty^L$ at horizons $T$ from 1/64 up, $\sigma = 1$, on {COUNT} digits and {COUNT} "
             r"random points of the sphere; random networks of finite width at the same $T$. The slides name the "
             r"experiment and print no formula; all claims but `positive` are ours. Effects of $T$ on training are "
-            r"left to the other "
-            r"statements; where only $\sigma_w T$ matters, they are those of $\sigma_w$."
+            r"left to the other statements; where only $\sigma_w T$ matters, they are those of $\sigma_w$."
         ),
         size={
             "N": COUNT, "d": DIM, "T": [at.T for at in max(curves.values(), key=len)], "activations": list(curves),

@@ -103,8 +103,7 @@ def _form(exact: Sequence[Solution], kernels: Array, doubt: float) -> Claim:
         "integral-form",
         r"The integral form gives $K_\infty$ if $\Sigma^{0,0}$ in its last term is read as the covariance of $h_0$ "
         r"itself, $\Sigma^{t,s}$ elsewhere as that of $\phi(h)$, and the $\sigma$'s, all one in print, are put in "
-        r"where they belong (measured: largest relative difference over the "
-        r"pairs).",
+        r"where they belong (measured: largest relative difference over the pairs).",
         Verdict.HOLDS_WITH_SCOPE if verdict is Verdict.HOLDS else verdict,
         measured=apart,
         predicted=0,
