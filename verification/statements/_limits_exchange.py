@@ -82,8 +82,7 @@ def as_stated(
             uncertainty=APART,
             scope=(
                 r"Read with the “may” of the slide. The formula itself, read for the network $f_\theta^L$ of (6) "
-                r"beside "
-                r"which it stands, is false: its limits are equal (the claim `one-limit`); $\ne$ needs another "
+                r"beside which it stands, is false: its limits are equal (the claim `one-limit`); $\ne$ needs another "
                 r"architecture."
                 if may else "No network is left that shows it."
             ),

@@ -35,8 +35,8 @@ def _sign() -> Claim:
     return Claim(
         "one-input",
         rf"The smallest counterexample to (14): one input, $d = 1$, $\eta = 1 = 1/\|X\|^2$ in every norm, $\varphi = "
-        rf"\sin$, all "
-        rf"$\sigma = 1$, any $T > 0$. $\kappa = K_\infty(x, x) > E[\sin^2 + \cos^2] = 1$, so that the right-hand side "
+        rf"\sin$, all $\sigma = 1$, any $T > 0$. $\kappa = K_\infty(x, x) > E[\sin^2 + \cos^2] = 1$, so that the "
+        rf"right-hand side "
         rf"of (14) at $k = 1$, $(1 - \kappa) L(\theta_0)$, is negative, whatever the width (measured: $1 - \eta "
         rf"\lambda_0$ for $T = {net.horizon:g}$). For softplus with $T = 1$ $\kappa = {of_softplus:.4g}$ is beyond "
         r"stability, too.",
@@ -64,8 +64,7 @@ def _rise(found: Sequence[Single]) -> list[Claim]:
             Claim(
                 id,
                 rf"With one input, $d = 1$, and $\eta = 1 = 1/\|X\|^2$ the loss, which should decrease, is larger "
-                rf"after {STEPS} "
-                rf"steps for {int((of.rises[:, -1] > 1).sum())} of {of.rises[:, -1].size} networks with "
+                rf"after {STEPS} steps for {int((of.rises[:, -1] > 1).sum())} of {of.rises[:, -1].size} networks with "
                 rf"$n = {of.widths[-1]:g}$. $\varphi$ = {of.name}, all $\sigma = 1$, $T = {of.net.horizon:g}$. "
                 rf"$\kappa = {of.kappa:.4g}${pencil}, and every step "
                 rf"multiplies the residual by $1 - \kappa$ in the linear dynamics (measured: slope of $u^1 - y$ in "

@@ -141,7 +141,7 @@ def near(found: float, predicted: float, margin: float, uncertainty: float) -> V
 CLEAR = 1e-3
 """A relative difference of two numbers, both known to many digits, that is no matter of their error bounds."""
 
-DOUBTED = "The difference is above its error bound, and too small to be anything but an error bound that is too small."
+DOUBTED = f"The difference is above its error bound and below {CLEAR:g}: it is the bound that is doubted first."
 """Scope of a verdict of `equal`."""
 
 

@@ -143,9 +143,8 @@ def _near(found: Ensemble) -> Claim:
         "loss-near-edge",
         rf"(14) with $\eta = {NEAR:g}\,\eta^*$: {int(kept[0].sum())} of {kept.shape[1]} networks keep it at "
         rf"$n = {found.widths[0]:g}$, {int(kept[-1].sum())} at $n = {found.widths[-1]:g}$; which ones, the linear "
-        rf"dynamics "
-        r"with the random kernel $K_{\theta^0}$ predict (measured: the fraction predicted correctly; as "
-        rf"many by chance, knowing how many of each width: {chance:.1%}, where 5 % is allowed).",
+        r"dynamics with the random kernel $K_{\theta^0}$ predict (measured: the fraction predicted correctly; as many "
+        rf"by chance, knowing how many of each width: {chance:.1%}, where 5 % is allowed).",
         Verdict.FAILS if high < 0.5 else Verdict.HOLDS if predicts and growing else Verdict.UNDECIDED,
         measured=part,
         predicted="> 0.5",
