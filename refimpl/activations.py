@@ -263,7 +263,12 @@ def is_builtin(function: Callable[[Array], Array]) -> bool:
     return isinstance(function, _Part)
 
 
+_FLOATING = (np.dtype(np.float64), np.dtype(np.float32))
+
+
 def _floating(z: Array) -> tuple[Namespace, Array]:
+    if type(z) is np.ndarray and z.dtype in _FLOATING:  # as most are, and often so small that asking twice costs more
+        return np, z
     xp = namespace(z)
     dtype = float_dtype(xp, z=z)
     return xp, z if z.dtype == dtype else xp.astype(z, dtype)

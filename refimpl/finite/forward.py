@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refimpl.backend import Array, Namespace, from_host, overflow_is_checked
+from refimpl.backend import Array, Namespace, from_host, overflow_is_checked, slices
 from refimpl.errors import AccuracyError, BlowUpError
 from refimpl.finite.system import System
 from refimpl.quadrature import Host
@@ -17,6 +17,9 @@ from refimpl.scheme import Scheme
 
 MAX_SWEEPS = 100
 """Fixed-point sweeps per step before a step counts as too long."""
+
+BLOCK = 2**14
+"""Entries that are looked at together: temporaries of this size stay in the cache."""
 
 
 class StageDivergenceError(ArithmeticError):
@@ -172,10 +175,11 @@ def solve_stages(
     no longer falls and is within the rounding that products of length n leave behind; and not before it is within
     the rounding of every single neuron, since one far below the others may be about to grow past them.
     """
+    if not tableau.any():  # a layer of a ResNet
+        stages = xp.expand_dims(start, axis=0)
+        return stages, rate(stages)
     stages = xp.broadcast_to(start, (tableau.shape[0], *start.shape))
     rates = rate(stages)
-    if not tableau.any():
-        return stages, rates
     eps, tiny = (float(getattr(xp.finfo(start.dtype), name)) for name in ("eps", "smallest_normal"))
     noise = 8 * eps * math.sqrt(start.shape[0])
     changes: list[float] = []
@@ -213,9 +217,11 @@ def relative_change(xp: Namespace, new: Array, old: Array) -> float:
         return 0.0
     if new.ndim == 2:
         new, old = new[None, ...], old[None, ...]
-    pairs = [(new[j, ...], old[j, ...]) for j in range(new.shape[0])]  # node by node, without large temporaries
-    change = xp.stack([xp.max(xp.abs(one - other), axis=-2) for one, other in pairs])
-    return largest_ratio(xp, change, xp.stack([xp.max(xp.abs(one), axis=-2) for one, _ in pairs]))
+    m, *shape = new.shape
+    blocks = list(slices(m, max(1, BLOCK // math.prod(shape))))
+    change = [xp.max(xp.abs(new[block, ...] - old[block, ...]), axis=-2) for block in blocks]
+    size = [xp.max(xp.abs(new[block, ...]), axis=-2) for block in blocks]
+    return largest_ratio(xp, xp.concat(change), xp.concat(size))
 
 
 def largest_size(xp: Namespace, values: Array) -> Array:

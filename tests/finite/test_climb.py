@@ -176,6 +176,16 @@ def test_sums_of_squares_lose_none_in_single_precision(transposed, smallest):
         assert found == pytest.approx(np.sqrt(terms**2 @ squares), rel=1e-6, abs=0)
 
 
+def test_rounding_is_measured_with_W_on_the_way_there_and_with_its_transpose_on_the_way_back():
+    W, h, lam = np.asarray([[0.0, 3.0], [0.0, 0.0]]), np.asarray([[5.0, 7.0]]), np.asarray([[2.0, 4.0]])
+    forwards = sweep._ForwardStep(system_of(W), 0.5, h, 1e-10)
+    backwards = sweep._BackwardStep(system_of(W), 0.5, lam, np.ones((1, 1, 2)), 1e-10)
+    phi, dphi = np.tanh(h), np.cosh(h) ** -2
+    terms = np.abs(phi) + np.abs(dphi * h)
+    assert forwards.size(h[None], phi[None]) == pytest.approx(np.abs(h) + 0.5 * terms @ W.T, rel=1e-6)
+    assert backwards.size(lam[None], lam[None]) == pytest.approx(np.abs(lam) + 0.5 * np.abs(lam) @ W, rel=1e-6)
+
+
 def test_there_is_no_single_precision_where_it_has_no_room():
     W = np.eye(3)
     assert system_of(W).single_weights.dtype == np.float32
