@@ -86,19 +86,21 @@ def layers_road(config: Config, net: NeuralODE, X: Array) -> Agreement:
 
 def independent_orders(config: Config, net: NeuralODE, X: Array, widths: Array, draws: int) -> list[Claim]:
     """L → ∞ first: 2 K^{2L} − K^L of two ResNets driven by one Brownian motion; then n → ∞."""
-    claims = []
     K = net.limit().ntk(X)
-    for power, step, limit in (
+    cases = (
         (1.0, "T/L", without_drift(net, X)[0]),
         (0.5, r"\sqrt{T/L}", diffusion_kernels(net, X)[0]),
-    ):
-        along = np.empty((draws, widths.size))
-        for i, n in enumerate(widths.astype(int).tolist()):
-            for draw in range(draws):
-                fine = net.init(n, DIM, seed=config.rng("brownian", n, draw), layers=2 * LAYERS)
-                coarse = Params(fine.U, (fine.W[::2] + fine.W[1::2]) / np.sqrt(2), fine.v)
+    )
+    ratios = np.empty((len(cases), draws, widths.size))
+    for i, n in enumerate(widths.astype(int).tolist()):
+        for draw in range(draws):
+            fine = net.init(n, DIM, seed=config.rng("brownian", n, draw), layers=2 * LAYERS)
+            coarse = Params(fine.U, (fine.W[::2] + fine.W[1::2]) / np.sqrt(2), fine.v)
+            for case, (power, _, limit) in enumerate(cases):
                 less, more = (_kernel(net, theta, X, power) for theta in (coarse, fine))
-                along[draw, i] = np.sum((2 * more - less) * limit) / np.sum(limit**2)
+                ratios[case, draw, i] = np.sum((2 * more - less) * limit) / np.sum(limit**2)
+    claims = []
+    for (power, step, limit), along in zip(cases, ratios, strict=True):
         mean, half, wider = at_infinite_width(along, widths)
         shared = float(np.sum(K * limit) / np.sum(limit**2))  # the ratio that K_∞ has along this limit
         sharp = wider <= RESOLUTION and abs(mean - shared) > wider

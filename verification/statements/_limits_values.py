@@ -10,7 +10,7 @@ from refimpl import NeuralODE, Params
 from verification import Agreement, Claim, Config, Verdict
 from verification.statements._data import DIM, Array
 from verification.statements._integrate import flow
-from verification.statements._plane import ODE
+from verification.statements._plane import ODE, terminal
 from verification.statements._statistics import LEVEL, below, decided, student
 
 WIDTH = 256
@@ -25,7 +25,7 @@ def values(config: Config, net: NeuralODE, X: Array, draws: int) -> tuple[Claim,
     for draw in range(draws):
         array = net.init(2 * WIDTH, DIM, seed=config.rng("nested", draw))
         narrow = Params(array.U[:WIDTH], array.W[:WIDTH, :WIDTH], array.v[:WIDTH])
-        wide, less = (net.jacobian(theta, X, ODE).v for theta in (array, narrow))  # f = ⟨v, ∂f/∂v⟩
+        wide, less = (_coefficients(net, terminal(net, theta, X, ODE)) for theta in (array, narrow))
         v = config.rng("last layers", draw).standard_normal((LAST_LAYERS, 2 * WIDTH))
         squares.append(np.mean((v @ wide.T - v[:, :WIDTH] @ less.T) ** 2 / variance))
         means.append(np.mean(_mean_square(net, array, narrow, X) / variance))
@@ -60,7 +60,13 @@ def claim(means: Array) -> Claim:
 def _mean_square(net: NeuralODE, array: Params, narrow: Params, X: Array) -> Array:
     """E_v (f_2n − f_n)², (N,): given (U, W) both are linear in v, with the coefficients σ_v φ(h_T)/√n."""
     ends = (flow(net, at, net.sigma_u * X @ at.U.T, net.horizon, 1e-6, "RK45")[0] for at in (array, narrow))
-    wide, less = (net.sigma_v * net.phi.phi(h) / math.sqrt(h.shape[1]) for h in ends)
+    wide, less = (_coefficients(net, h) for h in ends)
     difference = wide - np.pad(less, ((0, 0), (0, wide.shape[1] - less.shape[1])))
     total: Array = np.sum(difference**2, axis=1)
     return total
+
+
+def _coefficients(net: NeuralODE, terminal: Array) -> Array:
+    """Those of v in f, σ_v φ(h_T)/√n, from h_T, both (N, n)."""
+    found: Array = net.sigma_v * net.phi.phi(terminal) / math.sqrt(terminal.shape[1])
+    return found

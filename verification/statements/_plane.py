@@ -104,17 +104,18 @@ def planes(config: Config, net: NeuralODE, X: Array, widths: Array, depths: Arra
 
 def conditional_covariance(net: NeuralODE, theta: Params, X: Array, solver: Euler | Gauss) -> Array:
     """σ_v² ⟨φ(h_T), φ(h̄_T)⟩ / n: given (U, W), f is Gaussian with this covariance, whatever the width."""
-    phi = net.phi.phi(_terminal(net, theta, X, solver))
+    phi = net.phi.phi(terminal(net, theta, X, solver))
     covariance: Array = net.sigma_v**2 / theta.width * phi @ phi.T
     return covariance
 
 
-def _terminal(net: NeuralODE, theta: Params, X: Array, solver: Euler | Gauss) -> Array:
+def terminal(net: NeuralODE, theta: Params, X: Array, solver: Euler | Gauss) -> Array:
+    """h_T, (N, n); that of a ResNet is computed layer by layer here."""
     if isinstance(solver, Gauss):
         return np.asarray(net.trajectory(theta, X, np.asarray([net.horizon]), solver).h[0])
     h = net.sigma_u * X @ theta.U.T
     A = net.horizon / solver.depth * net.sigma_w / np.sqrt(theta.width) * theta.W.T
     for _ in range(solver.depth):
         h = h + net.phi.phi(h) @ A
-    terminal: Array = h
-    return terminal
+    end: Array = h
+    return end
