@@ -77,6 +77,16 @@ def test_a_change_is_relative_to_its_own_sample(where):
     assert relative_change(np, new, reference) == pytest.approx(2 / 10, rel=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(6, 8, 3), (7, 60, 100), (3, 200, 90)])
+@pytest.mark.parametrize("node", [0, -1])
+def test_a_change_is_seen_at_every_node(shape, node):
+    """All nodes are looked at together, then two at a time, then one."""
+    old = np.random.default_rng(0).uniform(1, 2, shape)
+    new = old.copy()
+    new[node, -1, -1] += 0.25
+    assert relative_change(np, new, old) == pytest.approx(0.25 / new[node, :, -1].max(), rel=8 * EPS)
+
+
 def test_no_change_of_nothing_is_no_change_and_any_change_of_zero_is_one():
     """Zero counts as one where it is divided by."""
     for empty in (np.empty((2, 0, 3)), np.empty((2, 3, 0))):

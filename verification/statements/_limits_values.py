@@ -58,7 +58,7 @@ def claim(means: Array) -> Claim:
 
 
 def _mean_square(net: NeuralODE, array: Params, narrow: Params, X: Array) -> Array:
-    """E_v (f_2n − f_n)², (N,): given (U, W) both are linear in v, with the coefficients σ_v φ(h_T)/√n."""
+    """E_v (f_2n − f_n)², (N,): given (U, W) both are linear in v."""
     ends = (flow(net, at, net.sigma_u * X @ at.U.T, net.horizon, 1e-6, "RK45")[0] for at in (array, narrow))
     wide, less = (_coefficients(net, h) for h in ends)
     difference = wide - np.pad(less, ((0, 0), (0, wide.shape[1] - less.shape[1])))
@@ -66,7 +66,7 @@ def _mean_square(net: NeuralODE, array: Params, narrow: Params, X: Array) -> Arr
     return total
 
 
-def _coefficients(net: NeuralODE, terminal: Array) -> Array:
+def _coefficients(net: NeuralODE, h: Array) -> Array:
     """Those of v in f, σ_v φ(h_T)/√n, from h_T, both (N, n)."""
-    found: Array = net.sigma_v * net.phi.phi(terminal) / math.sqrt(terminal.shape[1])
+    found: Array = net.sigma_v * net.phi.phi(h) / math.sqrt(h.shape[1])
     return found
