@@ -46,6 +46,14 @@ class Trajectory:
         h_t, solution of (1).
     adjoint : array, shape (k, N, n)
         λ_t = ∂f/∂h_t, solution of (3).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import refimpl
+    >>> net, X = refimpl.NeuralODE("tanh"), refimpl.data.sphere(2, 3, seed=0)
+    >>> net.trajectory(net.init(width=4, dim=3, seed=0), X, np.linspace(0.0, 1.0, 5))
+    Trajectory(t=(5,), h=(5, 2, 4), adjoint=(5, 2, 4))
     """
 
     t: Array

@@ -169,6 +169,14 @@ class Jacobian:
     U : array, shape (N, n, d)
     W : array, shape (N, n, n) or (N, L, n, n)
     v : array, shape (N, n)
+
+    Examples
+    --------
+    >>> import refimpl
+    >>> net, X = refimpl.NeuralODE("tanh"), refimpl.data.sphere(2, 3, seed=0)
+    >>> theta = net.init(width=4, dim=3, seed=0)
+    >>> net.jacobian(theta, X)
+    Jacobian(U=(2, 4, 3), W=(2, 4, 4), v=(2, 4))
     """
 
     U: Array

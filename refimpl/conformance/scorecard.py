@@ -74,6 +74,12 @@ class Scorecard:
         The likeliest first.
     options : mapping
         What was checked, and how: the candidate, the digits asked for, and the selection of vectors.
+
+    Examples
+    --------
+    >>> import refimpl
+    >>> refimpl.Scorecard(results=()).passed  # nothing was compared
+    False
     """
 
     results: tuple[Result, ...]

@@ -44,6 +44,18 @@ class History:
         The M steps they belong to.
     stopped : bool
         Whether the callback ended the run before the number of steps asked for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import refimpl
+    >>> net, X = refimpl.NeuralODE("tanh"), refimpl.data.sphere(2, 3, seed=0)
+    >>> theta = net.init(width=4, dim=3, seed=0)
+    >>> history = refimpl.train(net, theta, X, np.ones(2), lr=0.1, steps=3, solver=refimpl.Euler(8))
+    >>> history.predictions.shape, history.steps, history.stopped
+    ((4, 2), 3, False)
+    >>> bool(history.loss[-1] < history.loss[0])
+    True
     """
 
     theta: Params

@@ -52,6 +52,14 @@ class Linearization:
         The outputs at the test inputs.
     test_loss : array, shape (…), or None
         ½ ‖u_test^k − y_test‖².
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import refimpl
+    >>> lazy = refimpl.linearize(np.diag([1.0, 2.0]), np.zeros(2), np.ones(2), 0.25, [0, 1, 2])  # (1 − ηλ)^k
+    >>> lazy.predictions.tolist()
+    [[1.0, 1.0], [0.75, 0.5], [0.5625, 0.25]]
     """
 
     steps: Host
