@@ -36,11 +36,11 @@ def gradient(
     X : array, shape (N, d)
     residual : array, shape (N,)
     """
-    weighted = sweep.weighted_adjoint * residual
+    weighted = sweep.weighted_adjoint * (scales.w * residual)
     if layered:
-        W = scales.w * xp.matmul(weighted, xp.matrix_transpose(sweep.phi))
+        W = xp.matmul(weighted, xp.matrix_transpose(sweep.phi))
     else:
-        W = scales.w * xp.matmul(_stack(xp, weighted), _stack(xp, sweep.phi).T)
+        W = xp.matmul(_stack(xp, weighted), _stack(xp, sweep.phi).T)
     U = scales.u * xp.matmul(sweep.initial_adjoint * residual, X)
     v = scales.v * xp.matmul(sweep.terminal_phi, residual)
     return U, W, v

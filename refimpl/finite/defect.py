@@ -32,7 +32,7 @@ from refimpl.finite.system import System
 from refimpl.quadrature import lagrange
 from refimpl.scheme import Scheme
 
-COARSE = 3
+COARSE = 2
 """Nodes on which a displacement is followed."""
 
 TO_ITS_SIZE = 1.0
@@ -213,7 +213,7 @@ def _followed(system: System, scheme: Scheme, dphi: Array, displacements: list[A
 
 def _with_signs(xp: Namespace, size: Array, like: Array) -> Array:
     """`size` ≥ 0 with the signs of `like`."""
-    return xp.where(like < 0, -size, size)
+    return xp.copysign(size, like)
 
 
 def _size(stages: Array, _: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from refimpl.backend import Array, slices
-from refimpl.finite.rows import BLOCK, times
+from refimpl.finite.rows import BLOCK, in_blocks, times
 from refimpl.finite.system import System
 
 SINGLE = 2.0**-20
@@ -18,7 +18,7 @@ FALLS = 0.5
 """Ratio of two changes up to which they are those of the sweeps, and not of the rounding."""
 
 
-ROWS = 128
+ROWS = 256
 """Rows of a product in single precision at least, for what stands beside it; more are no quicker."""
 
 
@@ -47,7 +47,7 @@ class Product:
         if not transposed:  # states are rows
             self.W = self.xp.matrix_transpose(self.W)
             self.single = None if self.single is None else self.xp.matrix_transpose(self.single)
-        self.small = rtol / (16 * SINGLE)
+        self.small = rtol / SINGLE
         self.last: tuple[Array, Array] | None = None
         self.before = math.inf
 
@@ -81,12 +81,19 @@ class Product:
         total, new = (xp.reshape(array, (-1, n)) for array in (products, factors))
         old = None if last is None else xp.reshape(last, (-1, n))
         for part in slices(new.shape[0], max(ROWS, BLOCK // n)):
-            change = new[part, :] if old is None else new[part, :] - old[part, :]
             if self.room:
-                total[part, :] += xp.astype(xp.matmul(xp.astype(change, xp.float32), self.single), factors.dtype)
+                total[part, :] += xp.matmul(self._difference(new, old, part), self.single)
                 continue
+            change = new[part, :] if old is None else new[part, :] - old[part, :]
             scale = xp.max(xp.abs(change), axis=-1, keepdims=True)
             scale = xp.where(scale == 0, xp.ones_like(scale), scale)
             change = xp.matmul(xp.astype(change / scale, xp.float32), self.single)
             total[part, :] += xp.astype(change, factors.dtype) * scale
         return xp.reshape(total, factors.shape)
+
+    def _difference(self, new: Array, old: Array | None, part: slice) -> Array:
+        """Some rows of `new` less those of `old`, in single precision."""
+        xp = self.xp
+        if old is None:
+            return xp.astype(new[part, :], xp.float32)
+        return in_blocks(xp, lambda one, other: xp.astype(one - other, xp.float32), new[part, :], old[part, :])

@@ -26,25 +26,33 @@ def times(xp: Namespace, states: Array, matrix: Array) -> Array:
     return xp.reshape(xp.matmul(xp.reshape(states, (-1, states.shape[-1])), matrix), states.shape)
 
 
-def in_blocks(xp: Namespace, function: Callable[..., Array], *arrays: Array, reduced: bool = False) -> Array:
-    """`function` of `arrays` (…, n), some rows at a time; with `reduced` it takes the last axis away."""
+def in_blocks(xp: Namespace, function: Callable[..., Array], *arrays: Array) -> Array:
+    """`function` of `arrays` (…, n), some rows at a time; it gives (…, n), or with the last axis gone (…)."""
     n, shape = arrays[0].shape[-1], arrays[0].shape
     rows = [xp.reshape(array, (-1, n)) for array in arrays]
     count, chunk = rows[0].shape[0], max(1, BLOCK // n)
     if count <= chunk:
         return function(*arrays)
-    found = xp.empty((count,) if reduced else (count, n), dtype=arrays[0].dtype, device=arrays[0].device)
+    found = None
     for part in slices(count, chunk):
-        found[part, ...] = function(*(row[part, ...] for row in rows))
-    return xp.reshape(found, shape[:-1] if reduced else shape)
+        values = function(*(row[part, ...] for row in rows))
+        if found is None:
+            found = xp.empty((count, *values.shape[1:]), dtype=values.dtype, device=values.device)
+        found[part, ...] = values
+    return xp.reshape(found, (*shape[:-1], *found.shape[1:]))
 
 
 def relative_change(xp: Namespace, new: Array, old: Array) -> float:
     """max of |new − old| / |new| in the maximum norm over the neurons: enough to see an iteration stand still."""
     if 0 in new.shape:
         return 0.0
-    change = in_blocks(xp, lambda one, other: xp.max(xp.abs(one - other), axis=-1), new, old, reduced=True)
-    return forward.largest_ratio(xp, change, in_blocks(xp, lambda one: xp.max(xp.abs(one), axis=-1), new, reduced=True))
+
+
+    def of_block(one: Array, other: Array) -> Array:
+        size = xp.max(xp.abs(one), axis=-1)
+        return xp.max(xp.abs(one - other), axis=-1) / xp.where(size == 0, xp.ones_like(size), size)
+
+    return float(xp.max(in_blocks(xp, of_block, new, old)))
 
 
 def norms(xp: Namespace, values: Array) -> Array:
@@ -53,9 +61,10 @@ def norms(xp: Namespace, values: Array) -> Array:
     def of_block(block: Array) -> Array:
         unit = xp.max(xp.abs(block), axis=-1, keepdims=True)
         unit = xp.where(unit == 0, xp.ones_like(unit), unit)
-        return unit[..., 0] * xp.linalg.vector_norm(block / unit, axis=-1)
+        block = block / unit
+        return unit[..., 0] * xp.sqrt(xp.vecdot(block, block))
 
-    return in_blocks(xp, of_block, values, reduced=True)
+    return in_blocks(xp, of_block, values)
 
 
 def relative_size(xp: Namespace, change: Array, reference: Array) -> float:

@@ -20,8 +20,8 @@ from refimpl.finite.system import LARGEST_SINGLE, SMALLEST_SINGLE, System, all_s
 from refimpl.quadrature import gauss_legendre, lagrange
 from refimpl.scheme import Scheme
 
-BLOCK = 1 << 15
-"""Weights that are squared at a time (256 KiB in float64)."""
+NEURONS = 256
+"""Neurons whose weights are squared at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,7 +236,7 @@ def root_of_squares(system: System, terms: Array, *, transposed: bool = False) -
         shares, W = xp.astype(shares, xp.float32), system.single_weights
     shares, W = shares**2, W if transposed else xp.matrix_transpose(W)
     sums = xp.empty_like(shares)
-    for columns in slices(W.shape[1], max(1, BLOCK // W.shape[0])):
+    for columns in slices(W.shape[1], NEURONS):
         sums[:, columns] = xp.matmul(shares, W[:, columns] ** 2)
     return xp.astype(xp.sqrt(sums), terms.dtype, copy=False) * scale
 

@@ -14,7 +14,7 @@ def test_blocks_are_put_together_as_they_were_taken(shape):
     values, others = np.random.default_rng(0).standard_normal((2, *shape))
     found = rows.in_blocks(np, lambda one, other: one - 2 * other, values, others)
     assert np.array_equal(found, values - 2 * others)
-    assert np.array_equal(rows.in_blocks(np, lambda one: one.max(axis=-1), values, reduced=True), values.max(axis=-1))
+    assert np.array_equal(rows.in_blocks(np, lambda one: one.max(axis=-1), values), values.max(axis=-1))
     change = np.abs(values - others).max(axis=-1) / np.abs(values).max(axis=-1)
     assert rows.relative_change(np, values, others) == change.max()
 
