@@ -6,7 +6,9 @@ Array API standard. NumPy arrays get the `numpy` module itself, so they pay noth
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import sys
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, TypeAlias
@@ -22,8 +24,11 @@ Array: TypeAlias = Any
 Namespace: TypeAlias = Any
 """A module that implements the Array API standard."""
 
-LARGE_BLOCK = 31 << 20
-"""Bytes of a block that glibc's allocator still learns from."""
+KEPT_MEMORY, LARGEST_KEPT = 1 << 28, 1 << 25
+"""Bytes of freed memory that stay with the process, and of its largest blocks (glibc allows no larger ones)."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Names of these in the header malloc.h."""
 
 SUPPORTED = "NumPy, CuPy, PyTorch or array-api-strict"
 
@@ -86,11 +91,14 @@ def is_numpy(xp: Namespace) -> bool:
 def keep_freed_memory() -> None:
     """Let arrays that come and go in a loop use the same memory again, instead of new pages each time.
 
-    The allocator of glibc gives large blocks back to the system when they are freed, and adapts what counts as large to
-    the largest block that was (mallopt(3), M_MMAP_THRESHOLD, at most 32 MiB). One block that is never touched tells it;
-    elsewhere this does nothing. Sweeps over arrays of some megabytes would spend much of their time on new pages.
+    The allocator of glibc gives memory back to the system when it is freed, large blocks at once and others where much
+    of it lies at the end (mallopt(3)); elsewhere this does nothing. Sweeps over arrays of some megabytes would spend
+    much of their time on new pages.
     """
-    np.empty(LARGE_BLOCK, dtype=np.uint8)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+        mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY)
 
 
 def float_dtype(xp: Namespace, **arrays: Array) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import platform
+
 import numpy as np
 import pytest
 
 from refimpl import BlowUpError, Euler, Gauss, NeuralODE, Params, SolveIVP
-from refimpl.backend import float_dtype, is_numpy, namespace, to_host
+from refimpl.backend import float_dtype, is_numpy, keep_freed_memory, namespace, to_host
 from tests import formulas
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -225,3 +227,20 @@ def test_every_quantity_stays_on_the_device_of_the_input(solver, n, N):
     results.append(case.net.ntk(theta, X, X[:1, :], solver))
     results += [getattr(part, block) for part in (gradient, jacobian) for block in ("U", "W", "v")]
     assert all(result.device == device for result in results)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators are left as they are")
+def test_freed_memory_is_used_again():
+    """Sixteen arrays of 8 MiB, each of them 2,048 pages: kept pages are not asked for again."""
+
+    import resource  # not on every system
+
+    def pages_asked_for():
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+        arrays = [np.ones(2**20) for _ in range(16)]
+        del arrays
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
+
+    keep_freed_memory()
+    pages_asked_for()
+    assert pages_asked_for() < 2048

@@ -40,7 +40,7 @@ def gradient(
     if layered:
         W = xp.matmul(weighted, xp.matrix_transpose(sweep.phi))
     else:
-        W = xp.matmul(_stack(xp, weighted), _stack(xp, sweep.phi).T)
+        W = xp.matmul(_rows(xp, weighted).T, _rows(xp, sweep.phi))
     U = scales.u * xp.matmul(sweep.initial_adjoint * residual, X)
     v = scales.v * xp.matmul(sweep.terminal_phi, residual)
     return U, W, v
@@ -77,10 +77,10 @@ def kernel(
     return U, square(scales.w) * W, v
 
 
-def _stack(xp: Namespace, states: Array) -> Array:
-    """(m, n, N) → (n, m N)."""
+def _rows(xp: Namespace, states: Array) -> Array:
+    """(m, n, N) → (m N, n); a view of what the sweeps leave behind, whose states are rows in memory."""
     m, n, N = states.shape
-    return xp.reshape(xp.permute_dims(states, (1, 0, 2)), (n, m * N))
+    return xp.reshape(xp.matrix_transpose(states), (m * N, n))
 
 
 def _node_products_are_cheaper(sweep: Sweep, other: Sweep) -> bool:
@@ -94,15 +94,15 @@ def _node_products_are_cheaper(sweep: Sweep, other: Sweep) -> bool:
 def _kernel_by_node_products(xp: Namespace, sweep: Sweep, other: Sweep) -> Array:
     """Σ_ij b_i b_j ⟨λ_i, λ_j⟩ ⟨φ_i, φ_j⟩ from the two (m N) × (m N) Gram matrices, in slices of nodes."""
     (m, _, N), (m2, _, N2) = sweep.phi.shape, other.phi.shape
-    lam, phi = _stack(xp, sweep.weighted_adjoint), _stack(xp, sweep.phi)
+    lam, phi = _rows(xp, sweep.weighted_adjoint), _rows(xp, sweep.phi)
     # The same array twice: BLAS computes half of a Gram matrix, and copies it to the other half.
-    lam2, phi2 = (lam, phi) if other is sweep else (_stack(xp, other.weighted_adjoint), _stack(xp, other.phi))
+    lam2, phi2 = (lam, phi) if other is sweep else (_rows(xp, other.weighted_adjoint), _rows(xp, other.phi))
     total = xp.zeros((N, N2), dtype=sweep.phi.dtype, device=sweep.phi.device)
     chunk = max(1, BLOCK // max(1, N * m2 * N2))
     for part in slices(m, chunk):
-        columns = slice(part.start * N, part.stop * N)
-        product = xp.matmul(lam[:, columns].T, lam2)
-        product *= xp.matmul(phi[:, columns].T, phi2)
+        rows = slice(part.start * N, part.stop * N)
+        product = xp.matmul(lam[rows, :], lam2.T)
+        product *= xp.matmul(phi[rows, :], phi2.T)
         product = xp.sum(xp.reshape(product, (part.stop - part.start, N * m2, N2)), axis=0)
         total = total + xp.sum(xp.reshape(product, (N, m2, N2)), axis=1)
     return total

@@ -33,7 +33,7 @@ def in_blocks(xp: Namespace, function: Callable[..., Array], *arrays: Array) -> 
     count, chunk = rows[0].shape[0], max(1, BLOCK // n)
     if count <= chunk:
         return function(*arrays)
-    found = None
+    found: Array = None
     for part in slices(count, chunk):
         values = function(*(row[part, ...] for row in rows))
         if found is None:
@@ -46,7 +46,6 @@ def relative_change(xp: Namespace, new: Array, old: Array) -> float:
     """max of |new − old| / |new| in the maximum norm over the neurons: enough to see an iteration stand still."""
     if 0 in new.shape:
         return 0.0
-
 
     def of_block(one: Array, other: Array) -> Array:
         size = xp.max(xp.abs(one), axis=-1)
