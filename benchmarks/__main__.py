@@ -12,8 +12,11 @@ HELP = {
     "limit": "time and error of the infinitely wide network's kernels",
     "train": "time of a step of gradient descent, by this package and its peers",
     "growth": "time and memory against width, inputs, horizon and digits",
+    "profile": "what a gradient of this package spends its time on",
     "accuracy": "requested tolerance against digits obtained, of every library",
+    "all": "all of these but accuracy, one after the other",
 }
+SPEED = tuple(name for name in HELP if name not in ("accuracy", "all"))
 
 
 def main(arguments=None):
@@ -30,23 +33,22 @@ def parser():
     )
     commands = whole.add_subparsers(dest="command", required=True)
     for name, summary in HELP.items():
-        writes = "scoreboard.json" if name == "accuracy" else f"speed-{name}.json, speed-{name}.txt"
-        figure = {"accuracy": " and scoreboard.svg", "limit": "", "train": ""}.get(name, f" and speed-{name}.svg")
-        command = commands.add_parser(name, help=summary, description=f"Prints a table; writes {writes}{figure}.")
-        command.set_defaults(run=accuracy if name == "accuracy" else speed)
+        command = commands.add_parser(name, help=summary, description=_described(name))
+        command.set_defaults(run={"accuracy": accuracy, "all": everything}.get(name, speed))
         command.add_argument("--quick", action="store_true", help="small, in seconds: shows that it works")
         command.add_argument(
             "--out", default="benchmark-results", metavar="DIR", help="folder to write to (%(default)s)"
         )
         if name != "accuracy":
             command.add_argument("--turns", type=_count, default=7, metavar="K", help="times to measure (%(default)s)")
-        if name in ("gradient", "ntk", "train"):
+        if name in ("gradient", "ntk", "train", "all"):
             command.add_argument(
                 "--peers", nargs="*", choices=LIBRARIES, metavar="NAME",
                 help=f"compare with these, of {', '.join(LIBRARIES)} (all that are there); without a name with none",
             )  # fmt: skip
-        if name in ("gradient", "ntk"):
+        if name in ("gradient", "ntk", "profile", "all"):
             command.add_argument("--sizes", type=_sizes, metavar="nxN,…", help="as 512x64,2048x128")
+        if name in ("gradient", "ntk", "all"):
             command.add_argument("--rtol", type=_counts, metavar="4,5,…", help="tolerances 1e-4, 1e-5, … (4 to 12)")
         if name == "limit":
             command.add_argument("--sphere", type=_count, metavar="N", help="inputs of one norm (5000)")
@@ -56,6 +58,25 @@ def parser():
             command.add_argument("--size", type=_size, metavar="nxN", help="as 1024x64")
             command.add_argument("--steps", type=_count, metavar="K", help="steps of a run (10)")
     return whole
+
+
+def _described(name):
+    if name == "all":
+        return f"Does what {', '.join(SPEED[:-1])} and {SPEED[-1]} do, each with those of the options that it has."
+    writes = "scoreboard.json" if name == "accuracy" else f"speed-{name}.json, speed-{name}.txt"
+    figure = " and scoreboard.svg" if name == "accuracy" else ""
+    if name in ("gradient", "ntk", "growth"):
+        figure = f" and speed-{name}.svg"
+    return f"Prints a table; writes {writes}{figure}."
+
+
+def everything(given):
+    """The commands of speed in turn, each with what was given of its own options."""
+    wanted = {name: value for name, value in vars(given).items() if name not in ("command", "run")}
+    for command in SPEED:
+        own = vars(parser().parse_args([command]))
+        speed(argparse.Namespace(**own | {name: value for name, value in wanted.items() if name in own}))
+        print()
 
 
 def accuracy(given):

@@ -14,7 +14,7 @@ import pytest
 
 import refimpl
 from benchmarks import __main__ as command
-from benchmarks import comparison, environment, growth, limit, output, peers, summary, timing, train
+from benchmarks import comparison, environment, growth, limit, output, peers, profile, summary, timing, train
 from benchmarks.accuracy import flat, relative_error
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -254,12 +254,49 @@ def test_the_command_of_the_limit_is_quick_when_asked(tmp_path: Path, capsys: py
     assert "K_∞^L" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["gradient", "growth", "limit", "ntk", "train"])
+def test_a_profile_blames_every_moment_on_something(tmp_path: Path) -> None:
+    command.main(["profile", "--quick", "--turns", "2", "--sizes", "16x4", "--out", str(tmp_path)])
+    (found,) = json.loads((tmp_path / "speed-profile.json").read_text(encoding="utf-8"))["sizes"]
+    assert sum(found["groups"].values()) == pytest.approx(1)
+    assert all(0 < found["groups"][name] < 1 for name in ("products with W", "sums over nodes", "φ and φ'"))
+    assert found["groups"]["error bound, beside these"] < found["bound"] < 1
+
+
+def test_time_outside_the_package_is_blamed_on_what_called_it() -> None:
+    def function(file: str, name: str) -> tuple[str, int, str]:
+        return (str(profile.PACKAGE / file) if file else "~", 1, name)
+
+    top, inner, numpy = function("network.py", "gradient"), function("finite/rows.py", "times"), function("", "matmul")
+    stats = {
+        top: (1, 1, 1.0, 10.0, {}),
+        inner: (1, 1, 2.0, 8.0, {top: (1, 1, 2.0, 8.0)}),
+        numpy: (2, 2, 7.0, 7.0, {inner: (1, 1, 6.0, 6.0), top: (1, 1, 1.0, 1.0)}),
+    }
+    found = profile.shares(stats)
+    assert found["groups"] == pytest.approx({"products with W": 0.8, profile.REST: 0.2})
+    assert found["bound"] == 0
+
+
+@pytest.mark.parametrize("name", ["gradient", "growth", "limit", "ntk", "large/ntk", "profile", "train"])
 def test_the_page_shows_the_table_of_the_numbers_beside_it(name: str) -> None:
-    results = json.loads((DOCS / f"speed-{name}.json").read_text(encoding="utf-8"))
-    shown = importlib.import_module(f"benchmarks.{name}").table(results)
-    assert (DOCS / f"speed-{name}.txt").read_text(encoding="utf-8") == shown + "\n"
-    assert f"{{literalinclude}} speed-{name}.txt" in (DOCS / "speed.md").read_text(encoding="utf-8")
+    folder, _, command_name = name.rpartition("/")
+    stem = f"{folder}/speed-{command_name}" if folder else f"speed-{command_name}"
+    results = json.loads((DOCS / f"{stem}.json").read_text(encoding="utf-8"))
+    shown = importlib.import_module(f"benchmarks.{command_name}").table(results)
+    assert (DOCS / f"{stem}.txt").read_text(encoding="utf-8") == shown + "\n"
+    assert f"{{literalinclude}} {stem}.txt" in (DOCS / "speed.md").read_text(encoding="utf-8")
+
+
+def test_all_commands_run_in_turn_with_the_options_that_each_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+    monkeypatch.setattr(command, "speed", lambda given: seen.setdefault(given.command, vars(given)))
+    command.main(["all", "--turns", "2", "--sizes", "16x4", "--peers", "diffrax", "--out", "here"])
+    assert list(seen) == ["gradient", "ntk", "limit", "train", "growth", "profile"]
+    assert {(given["turns"], given["out"], given["quick"]) for given in seen.values()} == {(2, "here", False)}
+    assert [seen["ntk"][name] for name in ("sizes", "rtol")] == [((16, 4),), None]
+    assert seen["train"]["peers"] == ["diffrax"]
+    assert "sizes" not in seen["train"]
+    assert "peers" not in seen["limit"]
 
 
 @pytest.mark.parametrize("wrong", ["512", "512x64x3", "0x4", "512xa"])
