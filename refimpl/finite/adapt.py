@@ -31,12 +31,8 @@ MOST_ALONE = 48
 STALLED = 0.5
 """Factor by which more nodes have to lower the error at least."""
 
-ITERATION = 256.0
-"""How much closer than the tolerance the sweeps of all steps together get to the scheme.
-
-λ sees every error of h. And what the estimate of the worst sample lets pass is a scheme that is a hundred times better
-for the others: sweeps that get as close are cheaper than one more node.
-"""
+ITERATION = 16.0
+"""How much closer than the tolerance the sweeps of all steps together get to the scheme: λ sees every error of h."""
 
 SHARE = 0.25
 """Part of the tolerance that the estimated error may be: some errors are three times their estimate."""

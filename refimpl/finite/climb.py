@@ -105,6 +105,7 @@ def climb(
     backward: bool = False,
     patient: bool = True,
     single: bool = False,
+    closer: float = 1.0,
 ) -> Climbed | None:
     """Solve h_i = start + length Σ_j a_ij rate(h)_j for the Gauss tableau of `nodes` nodes, to about `rtol`.
 
@@ -127,6 +128,9 @@ def climb(
         Go on although the sweeps converge slowly.
     single : bool
         Let the first sweeps, if there is no `pace`, run in single precision, which `rate` then has to take.
+    closer : float
+        How many times closer than `rtol` sweeps get that are quick: not those that have become slow since nothing but
+        rounding is left of their changes.
 
     Returns
     -------
@@ -143,6 +147,7 @@ def climb(
     rates, change, changes = Rates(first, first), math.inf if pace is None else 0.0, list[float]()
     ratios, reach = ([], 0.0) if pace is None else ([pace.ratio], pace.reach)
     end, old = start + combine(xp, length * gauss_legendre(first.shape[0])[1], first), first
+    quick = None  # the factor of the last quick sweep that got to `rtol`
     for sweep in range(MAX_SWEEPS):
         count = rates.values.shape[0]
         following = nodes if pace is not None else min(nodes, max(count + 1, FIRST))
@@ -166,17 +171,22 @@ def climb(
             ratios.append(change / earlier if earlier > 0 else 0.0)
             if pace is None and sweep < nodes and change > (SINGLE_EPS if single else SEEN * noise):
                 reach = max(reach, (sweep + 2) * ratios[-1])  # the first of these sweeps is the second from a constant
-        factor = max(ratios[-2:], default=1.0)
-        if count == following == nodes and sweep > 0 and not rough and _settled(change, factor, rtol, noise):
+        factor, wanted = max(ratios[-2:], default=1.0), rtol / closer
+        there, is_slow = count == following == nodes and sweep > 0 and not rough, factor > SLOW
+        if is_slow:
+            factor, wanted = quick or factor, rtol
+        elif there and _settled(change, factor, rtol, noise):
+            quick = factor
+        if there and _settled(change, factor, wanted, noise):
             # The end is one sweep ahead of the stages, and may have converged by chance where they have not.
             slow = max(factor, min(SLOW, reach / (sweep + 2)))
             inside = slow * relative_change(xp, stages, old)
             last = xp.abs(end - before)
             own = largest_ratio(xp, last, size(stages, rates.kept))
-            if _settled(inside, slow, rtol, noise) and own <= NOT_WORSE * max(change, rtol, noise):
+            if _settled(inside, slow, wanted, noise) and own <= NOT_WORSE * max(change, wanted, noise):
                 left = last * min(1.0, factor / (1 - min(factor, SLOW)))
                 return Climbed(stages, rates, end, left, Pace(factor, reach))
-        elif change > noise and (_no_end(changes) if patient else sweep > 3 and factor > SLOW):
+        elif change > noise and (_no_end(changes) if patient else sweep > 3 and is_slow):
             return None
         old = stages
     return None

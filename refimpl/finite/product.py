@@ -47,7 +47,7 @@ class Product:
         if not transposed:  # states are rows
             self.W = self.xp.matrix_transpose(self.W)
             self.single = None if self.single is None else self.xp.matrix_transpose(self.single)
-        self.small = rtol / SINGLE
+        self.small = rtol / (16 * SINGLE)
         self.last: tuple[Array, Array] | None = None
         self.before = math.inf
 

@@ -228,6 +228,33 @@ def test_an_unreachable_tolerance_says_what_was_reached():
     assert 1e-12 < caught.value.reached < math.inf
 
 
+def test_displacements_are_followed_over_steps_on_which_the_sweeps_still_converge():
+    """Picard's sweeps of the displacements on two nodes diverge there, those on three do not."""
+    net, theta = NeuralODE("tanh", 4.5), Params(np.ones((1, 1)), np.ones((1, 1)), np.ones(1))
+    found, exact = (
+        net.jacobian(theta, np.asarray([[0.1]]), solver).W for solver in (Gauss(steps=1, rtol=1e-6), Gauss(24, 8))
+    )
+    assert found == pytest.approx(exact, rel=1e-6)
+
+
+def test_sweeps_of_which_only_rounding_is_left_are_taken():
+    """Rates that are off by 7e-7 at random let sweeps get to 1e-6, but no closer: they are slow from there on."""
+    start, rng = np.ones((1, 1)), None
+
+    def rate(stages, _):
+        return Rates(-0.5 * stages * (1 + 7e-7 * rng.standard_normal(stages.shape)), stages)
+
+    def solved(rtol, closer):
+        nonlocal rng
+        rng = np.random.default_rng(0)
+        first = rate(start[None], math.inf).values
+        size = lambda stages, _: np.abs(stages).max(axis=0)  # noqa: E731
+        return climb(np, start, 1.0, first, rate, size, 6, rtol, patient=False, closer=closer)
+
+    assert solved(1e-6, 16.0).end[0, 0] == pytest.approx(math.exp(-0.5), abs=1e-6)
+    assert solved(1e-6 / 16, 1.0) is None
+
+
 def test_the_reach_of_the_sweeps_is_that_of_the_equation_and_not_of_rounding():
     """κΔ of ḣ = a h is a Δ; sweeps that change nothing but roundings say nothing."""
     rng = np.random.default_rng(0)
