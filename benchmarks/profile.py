@@ -10,14 +10,18 @@ from benchmarks.summary import columns
 
 SIZES, RTOL = ((512, 64), (1024, 64), (2048, 128)), 1e-6
 PACKAGE = Path(refimpl.__file__).parent
-PRODUCTS = {
-    ("rows.py", "times"), ("product.py", "_add_in_single"), ("contraction.py", "gradient"),
-    ("sweep.py", "root_of_squares"),
+PRODUCTS, SUMS, PHI, ESTIMATE, REST = GROUPS = (
+    "products with W", "sums over nodes", "φ and φ'", "error bound, beside these", "all else",
+)  # fmt: skip
+FUNCTIONS = {
+    ("rows.py", "times"): PRODUCTS, ("product.py", "_add_in_single"): PRODUCTS,
+    ("contraction.py", "gradient"): PRODUCTS, ("sweep.py", "root_of_squares"): PRODUCTS,
+    ("forward.py", "combine"): SUMS,
 }  # fmt: skip
-FILES = {"_elementary.py": "φ and φ'", "activations.py": "φ and φ'", "defect.py": "error bound, beside these",
-         "probe.py": "error bound, beside these"}  # fmt: skip
+FILES = {"_elementary.py": PHI, "activations.py": PHI, "defect.py": ESTIMATE, "probe.py": ESTIMATE}
 BOUND = {("defect.py", name) for name in ("of_forward", "error_forward", "error_backward")}
-REST = "all else"
+DEPTH = 8
+"""Callers of callers that are asked for what a function outside the package was called for; beyond it is "all else"."""
 
 
 def measure(given, plan, say):
@@ -49,7 +53,7 @@ def shares(stats):
     return {"groups": groups, "bound": bound / total}
 
 
-def blamed(stats, function, part, depth=8):
+def blamed(stats, function, part, depth=DEPTH):
     """`part` of the time by groups: of functions of this package their own, of others those that called them."""
     if PACKAGE in Path(function[0]).parents:
         return {group(function): part}
@@ -65,23 +69,19 @@ def blamed(stats, function, part, depth=8):
 
 
 def named(function):
-    """File and name of a function of cProfile; an inner one counts as what has it around it only by its file."""
+    """File and name of a function as cProfile has it."""
     return Path(function[0]).name, function[2]
 
 
 def group(function):
-    if named(function) in PRODUCTS:
-        return "products with W"
-    if named(function) == ("forward.py", "combine"):
-        return "sums over nodes"
-    return FILES.get(named(function)[0], REST)
+    file, _ = named(function)
+    return FUNCTIONS.get(named(function), FILES.get(file, REST))
 
 
 def table(results):
-    names = ["products with W", "sums over nodes", "φ and φ'", "error bound, beside these", REST]
     network, sizes = results["network"], results["sizes"]
     cells = [("part of the time", *(f"n = {each['width']}, N = {each['samples']}" for each in sizes))]
-    cells += [(name, *(percent(each["groups"].get(name, 0.0)) for each in sizes)) for name in names]
+    cells += [(name, *(percent(each["groups"].get(name, 0.0)) for each in sizes)) for name in GROUPS]
     cells.append(("error bound, all of it", *(percent(each["bound"]) for each in sizes)))
     return "\n".join([
         *environment.described(results["environment"]),

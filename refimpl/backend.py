@@ -92,8 +92,8 @@ def keep_freed_memory() -> None:
     """Let arrays that come and go in a loop use the same memory again, instead of new pages each time.
 
     The allocator of glibc gives memory back to the system when it is freed, large blocks at once and others where much
-    of it lies at the end (mallopt(3)); elsewhere this does nothing. Sweeps over arrays of some megabytes would spend
-    much of their time on new pages.
+    of it lies at the end (mallopt(3)): up to `KEPT_MEMORY` stays with the process from here on. Elsewhere this does
+    nothing. Sweeps over arrays of some megabytes would spend much of their time on new pages.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

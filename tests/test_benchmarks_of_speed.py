@@ -168,7 +168,7 @@ def test_a_training_run_gives_the_gradient_of_its_last_step(tmp_path: Path) -> N
     assert found["loss"] == sorted(found["loss"], reverse=True)
     # θ^{K−1} − θ^K = η ∇L loses eps ‖θ‖/(η ‖∇L‖), 1e-14 here; another step's gradient is off by 0.1 and more.
     assert found["error"] < results["target"]
-    assert found["rtol"] >= results["target"]  # Gauss promises more than it was asked for: no other is tried
+    assert found["rtol"] >= results["target"]  # Gauss keeps what it promises: none tighter is tried
 
 
 @pytest.mark.parametrize(

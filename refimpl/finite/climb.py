@@ -172,12 +172,13 @@ def climb(
             if pace is None and sweep < nodes and change > (SINGLE_EPS if single else SEEN * noise):
                 reach = max(reach, (sweep + 2) * ratios[-1])  # the first of these sweeps is the second from a constant
         factor, wanted = max(ratios[-2:], default=1.0), rtol / closer
-        there, is_slow = count == following == nodes and sweep > 0 and not rough, factor > SLOW
-        if is_slow:
-            factor, wanted = quick or factor, rtol
-        elif there and _settled(change, factor, rtol, noise):
+        at_nodes = count == following == nodes and sweep > 0 and not rough
+        too_slow = factor > SLOW
+        if too_slow:
+            factor, wanted = factor if quick is None else quick, rtol
+        elif at_nodes and _settled(change, factor, rtol, noise):
             quick = factor
-        if there and _settled(change, factor, wanted, noise):
+        if at_nodes and _settled(change, factor, wanted, noise):
             # The end is one sweep ahead of the stages, and may have converged by chance where they have not.
             slow = max(factor, min(SLOW, reach / (sweep + 2)))
             inside = slow * relative_change(xp, stages, old)
@@ -186,7 +187,7 @@ def climb(
             if _settled(inside, slow, wanted, noise) and own <= NOT_WORSE * max(change, wanted, noise):
                 left = last * min(1.0, factor / (1 - min(factor, SLOW)))
                 return Climbed(stages, rates, end, left, Pace(factor, reach))
-        elif change > noise and (_no_end(changes) if patient else sweep > 3 and is_slow):
+        elif change > noise and (_no_end(changes) if patient else sweep > 3 and too_slow):
             return None
         old = stages
     return None

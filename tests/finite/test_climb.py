@@ -244,11 +244,13 @@ def test_sweeps_of_which_only_rounding_is_left_are_taken():
     def rate(stages, _):
         return Rates(-0.5 * stages * (1 + 7e-7 * rng.standard_normal(stages.shape)), stages)
 
+    def size(stages, _):
+        return np.abs(stages).max(axis=0)
+
     def solved(rtol, closer):
         nonlocal rng
         rng = np.random.default_rng(0)
         first = rate(start[None], math.inf).values
-        size = lambda stages, _: np.abs(stages).max(axis=0)  # noqa: E731
         return climb(np, start, 1.0, first, rate, size, 6, rtol, patient=False, closer=closer)
 
     assert solved(1e-6, 16.0).end[0, 0] == pytest.approx(math.exp(-0.5), abs=1e-6)
