@@ -49,7 +49,9 @@ def parser():
         if name in ("gradient", "ntk", "profile", "all"):
             command.add_argument("--sizes", type=_sizes, metavar="nxN,…", help="as 512x64,2048x128")
         if name in ("gradient", "ntk", "all"):
-            command.add_argument("--rtol", type=_counts, metavar="4,5,…", help="tolerances 1e-4, 1e-5, … (4 to 12)")
+            command.add_argument(
+                "--rtol", type=_counts, metavar="4,5,…", help="tolerances 1e-4, 1e-5, …, tried in this order (4 to 12)"
+            )
         if name == "limit":
             command.add_argument("--sphere", type=_count, metavar="N", help="inputs of one norm (5000)")
             command.add_argument("--norms", type=_count, metavar="N", help="inputs of different norms (1000)")

@@ -83,7 +83,7 @@ def truth(problem, quantity):
 
 
 def climb(library, solver, compute, value, exponents, limit, say):
-    """Runs of one method at tighter and tighter tolerances, until a call takes longer than `limit` seconds."""
+    """Runs of one method, a tolerance after the other, until a call takes longer than `limit` seconds."""
     runs = []
     for k, exponent in enumerate(exponents):
         rtol = float(f"1e-{exponent}")
@@ -98,7 +98,7 @@ def climb(library, solver, compute, value, exponents, limit, say):
             run["message"] = f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"[:200]
             break
         if run["first"] > limit:
-            run["message"] = f"tighter tolerances are left out: a call takes over {limit:g} s"
+            run["message"] = f"further tolerances are left out: a call takes over {limit:g} s"
             break
     say(f"  {library} {solver}: " + ", ".join(f"{r['rtol']:.0e} {error(r['error'])} {r['message']}" for r in runs))
     return runs

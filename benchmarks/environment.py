@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -25,11 +26,17 @@ def environment():
         "versions": versions(PACKAGES),
         "cpu": processor(),
         "cores": cores(),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "load": load(),
         "blas": blas(),
         "threads": threads(),
         "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
     }
+
+
+@cache
+def load():
+    """Load of the machine when this process asks first: later it would count what this process does itself."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def versions(packages):

@@ -26,7 +26,7 @@ class Plan:
     patience : float
         Seconds after which a computation that has had three turns gets no more.
     limit : float
-        Seconds of one call beyond which a method is not asked for tighter tolerances.
+        Seconds of one call beyond which a method is not asked for further tolerances.
     shortest : float
         Seconds of a turn.
     """

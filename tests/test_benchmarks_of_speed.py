@@ -101,6 +101,12 @@ def test_a_busy_machine_is_said_to_be_busy() -> None:
     assert not any("load" in line for line in environment.described(found | {"load": 0.99}))
 
 
+def test_the_load_is_that_of_before_the_first_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = environment.load()
+    monkeypatch.setattr(environment.os, "getloadavg", lambda: (99.0, 0.0, 0.0), raising=False)
+    assert environment.load() == environment.environment()["load"] == before
+
+
 def test_the_truth_refuses_roads_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = comparison.Problem.draw(8, 2)
     monkeypatch.setattr(comparison, "FINE", refimpl.Gauss(2, 1))
