@@ -4,20 +4,22 @@ import matplotlib
 from matplotlib.ticker import NullLocator
 
 from benchmarks.drawing import STYLE
+from refimpl._words import counted
 
 # Okabe and Ito, "Color universal design" (2008): a colour a library, a marker and a line a solver.
 COLORS = {"refimpl": "#D55E00", "diffrax": "#0072B2", "torchdiffeq": "#009E73", "torchode": "#CC79A7"}
 MARKERS = ("o", "s", "^", "D")
 LINES = ("-", "--", "-.", ":")
 QUANTITY = {"gradient": "∇L", "ntk": r"$K_\theta$"}
+BENEATH = {"diffrax": "jax", "torchdiffeq": "torch", "torchode": "torch"}
 SYMBOLS = {"width": "n", "samples": "N", "horizon": "T", "digits": "requested digits"}
 
 
 def figure(panels):
-    """An empty figure with `panels` axes in a row."""
+    """An empty figure with `panels` axes in a row, and room for a legend beside them."""
     from matplotlib.figure import Figure
 
-    drawn = Figure(figsize=(4.2 * panels + 0.3, 3.9), layout="constrained")
+    drawn = Figure(figsize=(3.8 * panels + 2.0, 3.9), layout="constrained")
     return drawn, drawn.subplots(1, panels, squeeze=False)[0]
 
 
@@ -27,7 +29,7 @@ def save(drawn, path):
 
 
 def time_against_error(results, path):
-    """One panel a size; a curve a method, from loose tolerances at the right to tight ones at the left."""
+    """One panel a size; a curve a method, from loose tolerances at the left to tight ones at the right."""
     with matplotlib.rc_context(STYLE):
         drawn, axes = figure(len(results["problems"]))
         for ax, problem in zip(axes, results["problems"], strict=True):
@@ -35,8 +37,8 @@ def time_against_error(results, path):
             ax.set_title(f"n = {problem['width']}, N = {problem['samples']}", fontsize=8)
             ax.set_xlabel(f"relative error of {QUANTITY[results['command']]}")
         axes[0].set_ylabel("seconds")
-        axes[-1].legend(fontsize=6, handlelength=2.5)
-        drawn.suptitle(heading(results["environment"]), fontsize=7)
+        drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=7, handlelength=2.5)
+        drawn.suptitle(heading(results), fontsize=7)
         return save(drawn, path)
 
 
@@ -47,6 +49,7 @@ def _curves(ax, problem):
         k = place[library] = place.get(library, -1) + 1
         runs = [run for run in problem["runs"] if (run["library"], run["solver"]) == (library, solver)]
         runs = [run for run in runs if run.get("seconds") and run["error"] > 0]
+        runs.sort(key=lambda run: -run["rtol"])
         times = [run["seconds"] for run in runs]
         below = [time["median"] - time["lower"] for time in times]
         above = [time["upper"] - time["median"] for time in times]
@@ -78,7 +81,7 @@ def growth(results, path):
         for ax, quantity in zip(axes[:, 0], rows, strict=True):
             ax.set_ylabel(f"{QUANTITY[quantity]}, relative")
         axes[0, 0].legend(fontsize=7)
-        drawn.suptitle(heading(results["environment"]), fontsize=7)
+        drawn.suptitle(heading(results), fontsize=7)
         return save(drawn, path)
 
 
@@ -96,10 +99,15 @@ def _growth_panel(ax, points, fit):
     ax.xaxis.set_minor_locator(NullLocator())
 
 
-def heading(environment):
-    shown = ("refimpl", "diffrax", "jax", "torchdiffeq", "torchode", "torch", "numpy")
-    versions = (f"{name} {environment['versions'][name]}" for name in shown if name in environment["versions"])
-    return f"{', '.join(versions)}\n{environment['cpu']}, {environment['cores']} cores"
+def heading(results):
+    """Versions of the libraries that were measured, and of those beneath them; and where."""
+    measured = {run["library"] for problem in results.get("problems", ()) for run in problem["runs"]}
+    shown = ["refimpl", "numpy"]
+    for library, beneath in BENEATH.items():
+        shown += [library, beneath] if library in measured else []
+    versions = results["environment"]["versions"]
+    named = ", ".join(f"{name} {versions[name]}" for name in dict.fromkeys(shown) if name in versions)
+    return f"{named}\n{results['environment']['cpu']}, {counted(results['environment']['cores'], 'core')}"
 
 
 DRAWN = {"gradient": time_against_error, "ntk": time_against_error, "growth": growth}

@@ -283,14 +283,30 @@ def test_time_outside_the_package_is_blamed_on_what_called_it() -> None:
     assert found["bound"] == 0
 
 
-@pytest.mark.parametrize("name", ["gradient", "growth", "limit", "ntk", "large/ntk", "profile", "train"])
+def test_a_curve_goes_from_loose_to_tight_tolerances_whatever_was_asked_first() -> None:
+    figures = pytest.importorskip("benchmarks.figures", reason="Matplotlib is not installed")
+    runs = [run("refimpl", 10 * rtol, 1.0) | {"rtol": rtol} for rtol in (1e-7, 1e-6, 1e-8)]
+    _, (axes,) = figures.figure(1)
+    figures._curves(axes, {"runs": runs})
+    assert axes.lines[0].get_xdata().tolist() == [run["error"] for run in sorted(runs, key=lambda run: -run["rtol"])]
+
+
+def test_a_figure_names_what_was_measured_and_no_more() -> None:
+    figures = pytest.importorskip("benchmarks.figures", reason="Matplotlib is not installed")
+    surroundings = environment.environment() | {"versions": {"refimpl": "1", "jax": "2", "torch": "3", "torchode": "4"}}
+    measured = {
+        "environment": surroundings,
+        "problems": [{"runs": [run("refimpl", 1.0, 1.0), run("torchode", 1.0, 1.0)]}],
+    }
+    assert figures.heading(measured).splitlines()[0] == "refimpl 1, torchode 4, torch 3"
+
+
+@pytest.mark.parametrize("name", ["gradient", "growth", "limit", "ntk", "profile", "train"])
 def test_the_page_shows_the_table_of_the_numbers_beside_it(name: str) -> None:
-    folder, _, command_name = name.rpartition("/")
-    stem = f"{folder}/speed-{command_name}" if folder else f"speed-{command_name}"
-    results = json.loads((DOCS / f"{stem}.json").read_text(encoding="utf-8"))
-    shown = importlib.import_module(f"benchmarks.{command_name}").table(results)
-    assert (DOCS / f"{stem}.txt").read_text(encoding="utf-8") == shown + "\n"
-    assert f"{{literalinclude}} {stem}.txt" in (DOCS / "speed.md").read_text(encoding="utf-8")
+    results = json.loads((DOCS / f"speed-{name}.json").read_text(encoding="utf-8"))
+    shown = importlib.import_module(f"benchmarks.{name}").table(results)
+    assert (DOCS / f"speed-{name}.txt").read_text(encoding="utf-8") == shown + "\n"
+    assert f"{{literalinclude}} speed-{name}.txt" in (DOCS / "speed.md").read_text(encoding="utf-8")
 
 
 def test_all_commands_run_in_turn_with_the_options_that_each_has(monkeypatch: pytest.MonkeyPatch) -> None:
