@@ -22,7 +22,7 @@ from refimpl.scheme import Scheme, gauss
 LEAST = 5
 """Fewest nodes a step: fewer have too few points to see anything."""
 
-MOST = 16
+MOST = 24
 """Most nodes a step where steps may be added."""
 
 MOST_ALONE = 48
@@ -37,6 +37,9 @@ ITERATION = 16.0
 SHARE = 0.25
 """Part of the tolerance that the estimated error may be: some errors are three times their estimate."""
 
+
+MORE = 6
+"""Nodes that are added at a time at most."""
 
 STATES = 8
 """States (n, N) for each node that a solution and its defect take, about."""
@@ -150,7 +153,7 @@ def _with_steps(
     """Add nodes until `rtol` is met; else the smallest error seen."""
     patient = alone or steps == STEPS[-1]
     most = nodes or (MOST_ALONE if alone else MOST)
-    m, forward, backward, errors = nodes or _first_guess(rtol), None, None, list[float]()
+    m, forward, backward, errors = nodes or _first_guess(rtol), None, None, dict[int, float]()
     tight = rtol / (ITERATION * steps)
     while True:
         scheme = gauss(m, steps, system.horizon)
@@ -158,16 +161,21 @@ def _with_steps(
         seen = defect.of_forward(system, scheme, forward)
         error = defect.error_forward(system, forward, seen)
         if adjoint and error <= SHARE * rtol:
+            if backward is None:
+                errors.clear()  # which were those of h alone
             backward = sweep.backward(system, scheme, forward, tight, backward, patient=patient)
             error = max(error, defect.error_backward(system, scheme, forward, seen, backward))
         if error <= SHARE * rtol:
             return Adapted(scheme, forward, backward)
-        errors.append(error)
-        stalls = sum(new > STALLED * old for old, new in itertools.pairwise(errors[-3:]))
+        errors[m] = error
+        stalls = sum(new > STALLED * old for old, new in itertools.pairwise([*errors.values()][-3:]))
         if m >= most or not error < math.inf or stalls > alone:  # where no steps may be added, one is not the end
-            return min(errors)
+            return min(errors.values())
         wanted = SHARE * rtol if backward is not None or not adjoint else SHARE * rtol / 8  # λ needs more than h
-        m = min(most, m + _more_nodes(m, error, wanted))
+        more = _more_nodes(errors, wanted)
+        if not patient and len(errors) > 1 and m + more > most:
+            return min(errors.values())
+        m = min(most, m + min(MORE, more))
 
 
 def _first_guess(rtol: float) -> int:
@@ -175,7 +183,11 @@ def _first_guess(rtol: float) -> int:
     return max(LEAST, min(MOST, math.ceil(0.9 * -math.log10(rtol) + 0.5)))
 
 
-def _more_nodes(nodes: int, error: float, wanted: float) -> int:
-    """Nodes to add if `nodes` of them leave `error` = r^(2 nodes)."""
-    a_node = max(math.log(1 / error), 0.4) / nodes if error < 1 else 0.4 / nodes
-    return max(1, min(6, math.ceil(math.log(error / wanted) / a_node)))
+def _more_nodes(errors: dict[int, float], wanted: float) -> int:
+    """Nodes to add for an error as `wanted`, after those of `errors`: as the last two tell, else as if r^(2 nodes)."""
+    nodes, error = [*errors.items()][-1]
+    fall = max(math.log(1 / error), 0.4) / nodes if error < 1 else 0.4 / nodes
+    if len(errors) > 1:
+        before, old = [*errors.items()][-2]
+        fall = max(math.log(old / error) / (nodes - before), 0.4 / nodes)
+    return max(1, math.ceil(math.log(error / wanted) / fall))
