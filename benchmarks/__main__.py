@@ -3,7 +3,9 @@
 import argparse
 import importlib
 import importlib.util
+import os
 import sys
+from pathlib import Path
 
 LIBRARIES = ("diffrax", "torchdiffeq", "torchode")
 HELP = {
@@ -21,7 +23,11 @@ SPEED = tuple(name for name in HELP if name not in ("accuracy", "all"))
 
 def main(arguments=None):
     given = parser().parse_args(arguments)
-    given.run(given)
+    try:
+        given.run(given)
+    except KeyboardInterrupt:
+        say("interrupted: of the command that ran nothing is written")
+        sys.exit(130)
 
 
 def parser():
@@ -37,7 +43,7 @@ def parser():
         command.set_defaults(run={"accuracy": accuracy, "all": everything}.get(name, speed))
         command.add_argument("--quick", action="store_true", help="small, in seconds: shows that it works")
         command.add_argument(
-            "--out", default="benchmark-results", metavar="DIR", help="folder to write to (%(default)s)"
+            "--out", type=_folder, default="benchmark-results", metavar="DIR", help="folder to write to (%(default)s)"
         )
         if name != "accuracy":
             command.add_argument("--turns", type=_count, default=7, metavar="K", help="times to measure (%(default)s)")
@@ -105,6 +111,15 @@ def speed(given):
 
 def say(message):
     print(message, file=sys.stderr, flush=True)
+
+
+def _folder(text):
+    """A place to write to, known to be one before hours are spent."""
+    place = Path(text)
+    nearest = next(each for each in (place, *place.parents) if each.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no folder that can be written to")
+    return text
 
 
 def _count(text):

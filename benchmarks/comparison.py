@@ -97,7 +97,7 @@ def climb(library, solver, compute, value, exponents, limit, say):
         except Exception as failure:  # what a library refuses, or has no memory for, is a result of this comparison
             run["message"] = f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"[:200]
             break
-        if run["first"] > limit:
+        if run["first"] > limit and k + 1 < len(exponents):
             run["message"] = f"further tolerances are left out: a call takes over {limit:g} s"
             break
     say(f"  {library} {solver}: " + ", ".join(f"{r['rtol']:.0e} {error(r['error'])} {r['message']}" for r in runs))
@@ -209,8 +209,23 @@ def table(results, symbol, targets, verdicts):
     """The quickest runs for every size, and under them the lines that `verdicts` makes of a problem."""
     lines = head(results)
     for problem in results["problems"]:
-        lines += ["", f"{symbol}, {title(problem)}", *rows(problem, targets), *verdicts(problem)]
+        lines += ["", f"{symbol}, {title(problem)}", *rows(problem, targets), *stopped(problem), *verdicts(problem)]
     return "\n".join(lines)
+
+
+def stopped(problem):
+    """Lines for the methods that had fewer tolerances than others, since a call took too long."""
+    asked = {}
+    for run in problem["runs"]:
+        asked.setdefault((run["library"], run["solver"]), []).append(run["rtol"])
+    most, alike = max(map(len, asked.values()), default=0), {}
+    for name, tolerances in asked.items():
+        if len(tolerances) < most:
+            alike.setdefault(tuple(sorted(tolerances, reverse=True)), []).append(" ".join(name))
+    return [
+        f"at rtol {', '.join(f'{rtol:.0e}' for rtol in tolerances)} only: {', '.join(names)}"
+        for tolerances, names in alike.items()
+    ]
 
 
 def rows(problem, targets):

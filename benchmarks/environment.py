@@ -98,5 +98,7 @@ def described(found):
         f"{library['name']} {library['version']}, {counted(count, 'thread')}",
     ]
     if load is not None and load > BUSY * found["cores"]:
-        lines.append(f"others used this machine at the same time, load {load:.1f}: times are too long, by chance")
+        lines.append(
+            f"others used this machine at the same time, load {load:.1f}: times are too long, and ratios by chance"
+        )
     return lines

@@ -144,7 +144,40 @@ def test_a_method_that_is_slow_or_fails_is_not_asked_for_more() -> None:
     found = comparison.climb("a", "s", compute, value, (4, 6, 8, 10), 60.0, say)
     assert [(each["rtol"], each["error"]) for each in found] == [(1e-4, 0.0), (1e-6, 0.0), (1e-8, None)]
     assert found[-1]["message"] == "MemoryError: no room"
-    assert len(comparison.climb("a", "s", compute, value, (4, 6, 8), 0.0, say)) == 1
+    (slow,) = comparison.climb("a", "s", compute, value, (4, 6, 8), 0.0, say)
+    assert "further tolerances" in slow["message"]
+    (last,) = comparison.climb("a", "s", compute, value, (4,), 0.0, say)
+    assert not last["message"]
+
+
+def test_a_table_says_which_methods_had_fewer_tolerances() -> None:
+    asked = {"a": (1e-7,), "b": (1e-7, 1e-6), "c": (1e-7,)}
+    runs = [run(library, 1.0, 1.0) | {"rtol": rtol} for library, all_of in asked.items() for rtol in all_of]
+    assert comparison.stopped({"runs": runs}) == ["at rtol 1e-07 only: a s, c s"]
+    assert comparison.stopped({"runs": runs[1:3]}) == []
+
+
+def test_an_interrupted_command_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "speed", stop)
+    with pytest.raises(SystemExit) as caught:
+        command.main(["gradient", "--out", str(tmp_path)])
+    assert caught.value.code == 130
+    assert "nothing is written" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as caught:
+        command.main(["gradient", "--out", str(tmp_path / "file")])
+    assert caught.value.code == 2
+    assert "--out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["gradient", "ntk"])
@@ -309,12 +342,14 @@ def test_the_page_shows_the_table_of_the_numbers_beside_it(name: str) -> None:
     assert f"{{literalinclude}} speed-{name}.txt" in (DOCS / "speed.md").read_text(encoding="utf-8")
 
 
-def test_all_commands_run_in_turn_with_the_options_that_each_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_commands_run_in_turn_with_the_options_that_each_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     seen = {}
     monkeypatch.setattr(command, "speed", lambda given: seen.setdefault(given.command, vars(given)))
-    command.main(["all", "--turns", "2", "--sizes", "16x4", "--peers", "diffrax", "--out", "here"])
+    command.main(["all", "--turns", "2", "--sizes", "16x4", "--peers", "diffrax", "--out", str(tmp_path)])
     assert list(seen) == ["gradient", "ntk", "limit", "train", "growth", "profile"]
-    assert {(given["turns"], given["out"], given["quick"]) for given in seen.values()} == {(2, "here", False)}
+    assert {(given["turns"], given["out"], given["quick"]) for given in seen.values()} == {(2, str(tmp_path), False)}
     assert [seen["ntk"][name] for name in ("sizes", "rtol")] == [((16, 4),), None]
     assert seen["train"]["peers"] == ["diffrax"]
     assert "sizes" not in seen["train"]
