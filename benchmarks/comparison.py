@@ -214,18 +214,20 @@ def table(results, symbol, targets, verdicts):
 
 
 def stopped(problem):
-    """Lines for the methods that had fewer tolerances than others, since a call took too long."""
-    asked = {}
+    """Lines for the methods that have answers for fewer tolerances than others: a call took too long, or failed."""
+    answered = {}
     for run in problem["runs"]:
-        asked.setdefault((run["library"], run["solver"]), []).append(run["rtol"])
-    most, alike = max(map(len, asked.values()), default=0), {}
-    for name, tolerances in asked.items():
+        tolerances = answered.setdefault((run["library"], run["solver"]), [])
+        tolerances += [] if run["error"] is None else [run["rtol"]]
+    most, alike = max(map(len, answered.values()), default=0), {}
+    for name, tolerances in answered.items():
         if len(tolerances) < most:
             alike.setdefault(tuple(sorted(tolerances, reverse=True)), []).append(" ".join(name))
-    return [
-        f"at rtol {', '.join(f'{rtol:.0e}' for rtol in tolerances)} only: {', '.join(names)}"
-        for tolerances, names in alike.items()
-    ]
+    lines = []
+    for tolerances, names in alike.items():
+        where = f"rtol {', '.join(f'{rtol:.0e}' for rtol in tolerances)} only" if tolerances else "no rtol"
+        lines.append(f"at {where}: {', '.join(names)}")
+    return lines
 
 
 def rows(problem, targets):

@@ -26,7 +26,7 @@ def environment():
         "versions": versions(PACKAGES),
         "cpu": processor(),
         "cores": cores(),
-        "load": load(),
+        "load": load_before(),
         "blas": blas(),
         "threads": threads(),
         "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
@@ -34,7 +34,7 @@ def environment():
 
 
 @cache
-def load():
+def load_before():
     """Load of the machine when this process asks first: later it would count what this process does itself."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 

@@ -102,9 +102,9 @@ def test_a_busy_machine_is_said_to_be_busy() -> None:
 
 
 def test_the_load_is_that_of_before_the_first_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = environment.load()
+    before = environment.load_before()
     monkeypatch.setattr(environment.os, "getloadavg", lambda: (99.0, 0.0, 0.0), raising=False)
-    assert environment.load() == environment.environment()["load"] == before
+    assert environment.load_before() == environment.environment()["load"] == before
 
 
 def test_the_truth_refuses_roads_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +155,8 @@ def test_a_table_says_which_methods_had_fewer_tolerances() -> None:
     runs = [run(library, 1.0, 1.0) | {"rtol": rtol} for library, all_of in asked.items() for rtol in all_of]
     assert comparison.stopped({"runs": runs}) == ["at rtol 1e-07 only: a s, c s"]
     assert comparison.stopped({"runs": runs[1:3]}) == []
+    failed = [run("d", 1.0, 1.0) | {"rtol": rtol, "error": None} for rtol in (1e-7, 1e-6)]
+    assert comparison.stopped({"runs": [*runs[1:3], *failed]}) == ["at no rtol: d s"]
 
 
 def test_an_interrupted_command_says_so(

@@ -12,9 +12,9 @@ RTOL = 1e-8
 ENOUGH, NEARLY = RTOL / 8, RTOL / 2  # of the estimate a quarter of the tolerance is asked for
 
 
-def system(horizon=1.0, width=8):
-    net = NeuralODE("softplus", horizon)
-    return net._prepare(net.init(width, 3, seed=1), data.sphere(4, 3, seed=2), Gauss())[2]
+def system():
+    net = NeuralODE("softplus")
+    return net._prepare(net.init(8, 3, seed=1), data.sphere(4, 3, seed=2), Gauss())[2]
 
 
 @pytest.fixture
